@@ -1,0 +1,107 @@
+//! What advice consists of: candidates, recommendations, and why not.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{catalog::IndexDef, sql::Fingerprint};
+
+/// What makes a candidate the kind it is. The most specific kind names the rule that reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// Plain key columns for conditions, joins or order: `missing-index`.
+    Plain,
+    /// Has a predicate: `missing-partial-index`.
+    Partial,
+    /// Has INCLUDE columns for an index-only scan: `missing-covering-index`.
+    Covering,
+    /// Indexes an expression: `missing-expression-index`.
+    Expression,
+    /// Text search or LIKE: `missing-text-search-index`.
+    TextSearch,
+    /// jsonb or array containment: `missing-json-index`.
+    Json,
+    /// A foreign key's referencing columns: `unindexed-foreign-key`.
+    ForeignKey,
+}
+
+/// An index worth pricing, with the queries it is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The index; its name is provisional and unique within the run.
+    pub def: IndexDef,
+    /// What kind it is.
+    pub reason: Reason,
+    /// Queries that it was proposed for, sorted.
+    pub for_queries: Vec<Fingerprint>,
+    /// The extension it needs, e.g. `pg_trgm`.
+    pub extension: Option<String>,
+}
+
+/// One query's price without and with the chosen set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PricedQuery {
+    /// The query.
+    pub fingerprint: Fingerprint,
+    /// Planner cost as things are.
+    pub cost_before: f64,
+    /// Planner cost with the recommendation's index.
+    pub cost_after: f64,
+    /// The plan uses that index.
+    pub uses_index: bool,
+    /// One line about the plan before.
+    pub plan_before: String,
+    /// One line about the plan after.
+    pub plan_after: String,
+}
+
+/// An index to create, with its proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// The index, under its final name.
+    pub def: IndexDef,
+    /// Kind, which names the rule.
+    pub reason: Reason,
+    /// Queries served, most time saved first. Empty when nothing could be priced.
+    pub queries: Vec<PricedQuery>,
+    /// Estimated size in bytes.
+    pub size_bytes: u64,
+    /// Price of maintaining it in the window, planner units.
+    pub write_cost: f64,
+    /// Existing indexes (`schema.name`) that it makes redundant.
+    pub replaces: Vec<String>,
+    /// Extension needed and not installed.
+    pub extension: Option<String>,
+    /// The predicate (or another part) stands on a value that reached the server as `$n`: it only helps when the application sends it as a
+    /// literal. Says so in words; confidence drops to low.
+    pub condition: Option<String>,
+    /// True when a planner priced it; false when it rests on structure alone.
+    pub priced: bool,
+}
+
+/// Why a query got no index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WhyNot {
+    /// The query.
+    pub fingerprint: Fingerprint,
+    /// Candidates tried, as SQL.
+    pub tried: Vec<String>,
+    /// Best cost ratio reached (after / before), if any was priced.
+    pub best_ratio: Option<f64>,
+    /// The reason in words.
+    pub reason: String,
+}
+
+/// Everything that advice worked out. Rules turn it into findings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Advice {
+    /// Indexes to create.
+    pub recommendations: Vec<Recommendation>,
+    /// For slow queries without advice.
+    pub why_not: Vec<WhyNot>,
+    /// Who priced, in words, or why nobody did.
+    pub pricing: String,
+    /// Planner calls made.
+    pub n_planner_calls: u64,
+    /// Statements that could not be planned, counted by reason (reason, count, first example's fingerprint).
+    pub skipped: Vec<(String, u64, Fingerprint)>,
+}

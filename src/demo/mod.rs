@@ -1,0 +1,1 @@
+//! Reference workloads with seeded faults, and the findings that each must produce.

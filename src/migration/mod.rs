@@ -1,0 +1,1 @@
+//! Index changes → migration files. One framework a file.

@@ -1,0 +1,1 @@
+//! Report → bytes. One output a file.

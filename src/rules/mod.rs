@@ -1,0 +1,99 @@
+//! The rules: one file each, listed once here. A rule is a pure function from an [`Audit`] to findings; it cannot fail and reaches nothing outside.
+
+use crate::{
+    advise::Advice,
+    finding::{Finding, RuleMeta, RuleStatus, Severity},
+    snapshot::Snapshot,
+};
+
+/// All rules, sorted by id. Help, docs, `--rule` values and SARIF's metadata derive from this list.
+pub static RULES: &[&Rule] = &[];
+
+/// Everything that a rule may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Audit<'a> {
+    /// All inputs.
+    pub snapshot: &'a Snapshot,
+    /// What `advise` worked out from them.
+    pub advice: &'a Advice,
+    /// Thresholds.
+    pub settings: &'a Settings,
+}
+
+/// Thresholds that a user can set. Each rule documents which it uses.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `--min-repeats`: repeats in one window before a burst counts; `None` takes each rule's own.
+    pub min_repeats: Option<u64>,
+    /// `--min-window`: days of usage statistics before an index may be called unused.
+    pub min_window_days: f64,
+    /// `--min-calls`: calls below which a query is left alone.
+    pub min_calls: u64,
+    /// `--show-literals`
+    pub show_literals: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_repeats: None,
+            min_window_days: 30.0,
+            min_calls: 0,
+            show_literals: false,
+        }
+    }
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Kebab-case; equal to the file's name.
+    pub id: &'static str,
+    /// One line: what it finds.
+    pub summary: &'static str,
+    /// Default severity.
+    pub severity: Severity,
+    /// Markdown: what it finds · why it matters · how it decides · when it is wrong · references. Examples are rendered from `examples`.
+    pub docs: &'static str,
+    /// Bad and good examples; run as tests.
+    pub examples: &'static [Example],
+    /// Did the inputs hold what this rule needs? Plain words for what lacked.
+    pub inputs: fn(&Audit<'_>) -> (RuleStatus, Vec<String>),
+    /// The judgement.
+    pub check: fn(&Audit<'_>) -> Vec<Finding>,
+}
+
+impl Rule {
+    /// The static facts that outputs show.
+    #[must_use]
+    pub fn meta(&self) -> RuleMeta {
+        RuleMeta {
+            id: self.id,
+            summary: self.summary,
+            severity: self.severity,
+            docs: self.docs,
+        }
+    }
+}
+
+/// A rule's example: shown in its docs and run as a test (`tests/it/examples.rs`).
+#[derive(Debug, Clone, Copy)]
+pub struct Example {
+    /// What it shows, in a few words.
+    pub title: &'static str,
+    /// SQL run on a real throwaway database first: schema, data, ANALYZE. Empty: no database, the log alone.
+    pub ddl: &'static str,
+    /// A log in stderr format with prefix `%m [%p] `, or a plain SQL file (workload with `-- calls:` lines) when `ddl` is given.
+    pub log: &'static str,
+    /// Does the rule fire?
+    pub expect: Expect,
+}
+
+/// What an example must give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Exactly one finding of this rule, at warning or above or info, whose subject's relation is that name.
+    Finding(&'static str),
+    /// No finding of this rule.
+    Silence,
+}

@@ -1,0 +1,1 @@
+//! Bytes → events, streaming, in bounded memory. One log format a file.

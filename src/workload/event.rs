@@ -1,0 +1,84 @@
+//! What a source tells the fold: one event per log record group, borrowed from the reader's buffer.
+
+/// Where an event stands in the input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Position of the file in the run's list of inputs.
+    pub file: u32,
+    /// 1-based line of the record's first line.
+    pub line: u64,
+}
+
+/// How the client sent a statement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Simple query protocol.
+    #[default]
+    Simple,
+    /// Extended protocol, unnamed statement.
+    Unnamed,
+    /// Extended protocol, or SQL EXECUTE, of a named prepared statement.
+    Named,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// It finished, as far as the log tells.
+    #[default]
+    Finished,
+    /// It failed; the SQLSTATE where the log has it.
+    Failed(&'a [u8]),
+}
+
+/// One execution as the log tells it. Texts are bytes as logged (tabs of continuation lines removed); unknown fields are empty.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Statement<'a> {
+    /// Where it stands.
+    pub origin: Origin,
+    /// Log time, microseconds since the epoch; with a duration it is the end, else the start. 0 when the prefix has no time.
+    pub time_us: i64,
+    /// Session: `%c` where there is one, else `%p`, else a constant.
+    pub session: &'a [u8],
+    /// Virtual transaction id `%v`.
+    pub transaction: &'a [u8],
+    /// User name.
+    pub user: &'a [u8],
+    /// Database name.
+    pub database: &'a [u8],
+    /// `application_name`
+    pub application: &'a [u8],
+    /// Postgres's `queryid`, 0 when unknown.
+    pub query_id: i64,
+    /// Execution time, microseconds (parse and bind not included).
+    pub duration_us: Option<u64>,
+    /// Parse and bind time of this execution, microseconds.
+    pub plan_us: u64,
+    /// How it was sent.
+    pub protocol: Protocol,
+    /// The SQL.
+    pub text: &'a [u8],
+    /// Bound parameters as logged: `$1 = 'x', $2 = NULL`.
+    pub parameters: &'a [u8],
+    /// How it ended.
+    pub outcome: Outcome<'a>,
+}
+
+/// Everything that a source can tell.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// An execution.
+    Statement(Statement<'a>),
+}
+
+/// Takes events from a source. States of adjacent chunks append to each other in input order, so that chunks can be read in parallel.
+pub trait Sink: Send + Sized {
+    /// One event, in input order within a chunk.
+    fn event(&mut self, event: &Event<'_>);
+
+    /// Something that could not be used: `reason` is the key under which counts add up, `example` a short raw excerpt (redacted on output).
+    fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]);
+
+    /// Appends the state of the chunk that follows directly.
+    fn append(&mut self, following: Self);
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{catalog::IndexDef, sql::Fingerprint};
+use crate::{catalog::IndexDef, plan::WhatIfKind, sql::Fingerprint};
 
 /// What makes a candidate the kind it is. The most specific kind names the rule that reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,6 +98,8 @@ pub struct Advice {
     pub recommendations: Vec<Recommendation>,
     /// For slow queries without advice.
     pub why_not: Vec<WhyNot>,
+    /// Who priced.
+    pub what_if: WhatIfKind,
     /// Who priced, in words, or why nobody did.
     pub pricing: String,
     /// Planner calls made.

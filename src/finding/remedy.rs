@@ -38,6 +38,9 @@ pub struct Remedy {
     pub hint: String,
     /// Schema changes, which `migration` turns into files.
     pub changes: Vec<IndexChange>,
+    /// The changes hold a literal of the workload that is no plain category, and `--show-literals` was not given: outputs show
+    /// neither `sql` nor `changes`. Set by `rules::judge`; ids stay the same either way.
+    pub withheld: bool,
 }
 
 /// Create or drop.

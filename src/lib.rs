@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod app;
 pub mod catalog;
+pub mod cli;
 pub mod db;
 pub mod demo;
 pub mod finding;

@@ -1,1 +1,48 @@
-//! One file a subcommand: wires the layers, decides nothing.
+//! One file a subcommand: wires the layers, decides nothing. Only here are inputs opened, environment and clock read, results printed and written.
+
+pub mod audit;
+mod completions;
+mod context;
+mod error;
+mod rules;
+
+pub use context::{Context, Progress, path_text};
+pub use error::{Error, ErrorKind, mask_secrets};
+
+use crate::cli::{Cli, Command};
+
+/// How a run that could be done ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// No finding at or above `--fail-on`.
+    Clean,
+    /// Findings at or above `--fail-on`.
+    Findings,
+    /// The report was given, but a named input gave nothing.
+    Incomplete,
+}
+
+impl Outcome {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Findings => 1,
+            Self::Incomplete => 2,
+        }
+    }
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// What could not be done, for a person.
+pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
+    match cli.command {
+        Command::Rules(args) => rules::run(&args, context),
+        Command::Completions(args) => completions::completions(&args, context),
+        Command::Man => completions::man(context),
+        _ => Err(Error::new(ErrorKind::Usage, "not in this build")),
+    }
+}

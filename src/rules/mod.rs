@@ -1,5 +1,9 @@
 //! The rules: one file each, listed once here. A rule is a pure function from an [`Audit`] to findings; it cannot fail and reaches nothing outside.
 
+mod judge;
+
+pub use judge::judge;
+
 use crate::{
     advise::Advice,
     finding::{Finding, RuleMeta, RuleStatus, Severity},

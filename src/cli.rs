@@ -1,0 +1,499 @@
+//! The command line as clap types. Value lists come from the registries; no behaviour here.
+
+use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser},
+};
+
+use crate::{
+    finding::Severity, migration::FRAMEWORKS, report::OUTPUTS, rules::RULES, sql::Fingerprint,
+};
+
+/// Finds what slows a Postgres-backed application, proves it, and writes the migration
+#[derive(Debug, Parser)]
+#[command(name = "pgassay", version, about, after_help = EXAMPLES, max_term_width = 110, infer_subcommands = false)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How everything is shown.
+    #[command(flatten)]
+    pub display: DisplayArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pgassay demo                                          see it work: a throwaway server, seeded faults, measured fixes
+  pgassay audit --database-url postgres://app@db/shop   audit a database from its statistics
+  pgassay audit --log postgresql.log                    the same, with a query log as further evidence
+  pgassay check test.log                                in CI: exit 1 when a log holds an N+1
+  pgassay migrate --from report.json --out migrations   write the fixes as migration files
+  pgassay rules n-plus-one                              what a rule finds, how it decides, when it is wrong
+
+Exit status: 0 clean, 1 findings at or above --fail-on, 2 could not run or one named input gave nothing.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Audit a database, query logs, or both
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit(AuditArgs),
+    /// Audit query logs in CI: exit 1 on findings
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Write the index changes of an audit as migration files
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate(MigrateArgs),
+    /// Start a throwaway Postgres, audit a workload with seeded faults, apply the fixes, measure again
+    Demo(DemoArgs),
+    /// Say what each rule lacks on a server, and how to provide it
+    Doctor(DoctorArgs),
+    /// List the rules, or document one
+    Rules(RulesArgs),
+    /// Print a shell completion script
+    Completions(CompletionsArgs),
+    /// Print the manual page, in roff
+    Man,
+}
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  DATABASE_URL=postgres://app@db/shop pgassay audit
+  pgassay audit --database-url 'service=shop' --log /var/log/postgresql/postgresql.log
+  pgassay audit --log app.csv.gz --format json --output report.json
+  pgassay audit --database-url \"$URL\" --relation jobs --all --show-literals
+
+Without --database-url, DATABASE_URL and the PG* variables are used as psql would; without those, the logs alone.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  pgassay check postgresql.log
+  pgassay check --rule n-plus-one --fail-on warning logs/*.json
+  docker logs db 2>&1 | pgassay check -
+  pgassay check test.log --database-url postgres://localhost/test   # also judges indexes
+
+Log with: log_min_duration_statement = 0, log_line_prefix = '%m [%p] %q%u@%d/%a ' (or csvlog, jsonlog).";
+
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  pgassay audit --database-url \"$URL\" --format json --output report.json
+  pgassay migrate --from report.json --out migrations
+  pgassay migrate --database-url \"$URL\" --out migrations --dry-run
+  psql -X -v ON_ERROR_STOP=1 -f migrations/20261122230501_jobs_country_idx.up.sql";
+
+/// How everything is shown.
+#[derive(Debug, Clone, Args)]
+pub struct DisplayArgs {
+    /// Colour: auto is on for terminals, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Display"
+    )]
+    pub color: ColorChoice,
+    /// No progress, no remarks on stderr
+    #[arg(long, short, global = true, help_heading = "Display")]
+    pub quiet: bool,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `pgassay audit`
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// The database.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Query log, or a .sql file of statements; - is stdin. Repeatable
+    #[arg(long = "log", value_name = "FILE", help_heading = "Inputs")]
+    pub logs: Vec<PathBuf>,
+    /// How logs are read.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to look at.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// Which rules, with which thresholds.
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+    /// What to print.
+    #[command(flatten)]
+    pub report: ReportArgs,
+    /// Exit 1 on a finding at or above this severity
+    #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY", help_heading = "Report")]
+    pub fail_on: FailOn,
+}
+
+/// `pgassay check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Query logs, or .sql files of statements; - is stdin
+    #[arg(required = true, value_name = "LOG")]
+    pub logs: Vec<PathBuf>,
+    /// The database.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// How logs are read.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to look at.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// Which rules, with which thresholds.
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+    /// What to print.
+    #[command(flatten)]
+    pub report: ReportArgs,
+    /// Exit 1 on a finding at or above this severity
+    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY", help_heading = "Report")]
+    pub fail_on: FailOn,
+}
+
+/// `pgassay migrate`
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Report of `pgassay audit --format json`; - is stdin. Without it, the audit is run now
+    #[arg(long, value_name = "REPORT.json", help_heading = "Inputs")]
+    pub from: Option<PathBuf>,
+    /// The database.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Query log for the audit. Repeatable
+    #[arg(
+        long = "log",
+        value_name = "FILE",
+        conflicts_with = "from",
+        help_heading = "Inputs"
+    )]
+    pub logs: Vec<PathBuf>,
+    /// How logs are read.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to look at.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// Which rules, with which thresholds.
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+    /// Also write changes whose predicate holds a value of the workload
+    #[arg(long, help_heading = "Migrations")]
+    pub show_literals: bool,
+    /// Migration framework
+    #[arg(long, value_name = "NAME", default_value = "sql", value_parser = names(FRAMEWORKS.iter().map(|f| (f.name, f.summary))), help_heading = "Migrations")]
+    pub framework: String,
+    /// Folder to write into; created when missing. Nothing outside it is touched
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "migrations",
+        help_heading = "Migrations"
+    )]
+    pub out: PathBuf,
+    /// Also write index drops, into a folder of their own below --out
+    #[arg(long, help_heading = "Migrations")]
+    pub include_drops: bool,
+    /// Print the files instead of writing them
+    #[arg(long, help_heading = "Migrations")]
+    pub dry_run: bool,
+    /// Timestamp of the first file, as YYYYMMDDhhmmss [default: now, UTC]
+    #[arg(long, value_name = "TIMESTAMP", help_heading = "Migrations")]
+    pub timestamp: Option<String>,
+}
+
+/// `pgassay demo`
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Reference workload [default: the first of --list]
+    pub workload: Option<String>,
+    /// Multiplies the number of rows
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub scale: f64,
+    /// Seed of the data and of the traffic
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Leave the server running and print its URL
+    #[arg(long)]
+    pub keep: bool,
+    /// List the workloads and the faults seeded in them
+    #[arg(long)]
+    pub list: bool,
+    /// Folder with Postgres's server binaries [env: PGASSAY_PG_BIN]
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+    /// What to print.
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// `pgassay doctor`
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// The database.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `pgassay rules`
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// Rule to document
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Print the rules as the README's Markdown table
+    #[arg(long, hide = true)]
+    pub table: bool,
+}
+
+/// `pgassay completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell to complete for
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// The database, and what it may cost.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct ServerArgs {
+    /// URL or key=value string as libpq takes it [env: DATABASE_URL, else PGHOST, PGUSER, PGSERVICE …]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<SecretUrl>,
+    /// Send no EXPLAIN; indexes are then not priced
+    #[arg(long)]
+    pub no_explain: bool,
+    /// Server time that the audit may take
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub max_server_time: Duration,
+}
+
+/// How logs are read.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Inputs")]
+pub struct LogArgs {
+    /// Whose statements are audited when a log and a database are given
+    #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
+    pub statements: StatementsFrom,
+    /// Log format, when it is not recognised [default: sniffed]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// log_line_prefix of the server that wrote the log [default: worked out from the log]
+    #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
+    pub log_line_prefix: Option<String>,
+    /// Leave out what was logged before: RFC 3339, 'YYYY-MM-DD hh:mm' in local time, or an age such as 2h
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Leave out what was logged after
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// What to look at.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct FilterArgs {
+    /// Only findings and statements about this schema. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub schema: Vec<String>,
+    /// Nothing about this schema. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub exclude_schema: Vec<String>,
+    /// Only this relation, with or without its schema. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub relation: Vec<String>,
+    /// Only statements of this role. Repeatable
+    #[arg(long, value_name = "ROLE")]
+    pub user: Vec<String>,
+    /// Only statements of this application_name (logs only). Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub application: Vec<String>,
+    /// Only this statement, by its fingerprint. Repeatable
+    #[arg(long, value_name = "HEX", value_parser = Fingerprint::from_str)]
+    pub fingerprint: Vec<Fingerprint>,
+    /// Leave out statements called less often
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min_calls: u64,
+}
+
+/// Which rules, with which thresholds.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Rules")]
+pub struct JudgeArgs {
+    /// Only this rule; none runs no rule. Repeatable [default: all]
+    #[arg(long, value_name = "ID", value_parser = names(RULES.iter().map(|r| (r.id, r.summary)).chain([("none", "no rule: read and count only")])))]
+    pub rule: Vec<String>,
+    /// Repeats in one session before a burst counts as N+1 [default: each rule's own]
+    #[arg(long, value_name = "N")]
+    pub min_repeats: Option<u64>,
+    /// Days of usage statistics before an index may be called unused
+    #[arg(long, value_name = "DAYS", default_value_t = 30.0)]
+    pub min_window: f64,
+}
+
+/// What to print.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Report")]
+pub struct ReportArgs {
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "terminal", value_parser = names(OUTPUTS.iter().map(|o| (o.name, o.summary))))]
+    pub format: String,
+    /// Write the report there instead of to stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Findings to show
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub top: usize,
+    /// Show all findings
+    #[arg(long, conflicts_with = "top", action = ArgAction::SetTrue)]
+    pub all: bool,
+    /// Print values of the workload, such as those in index predicates
+    #[arg(long)]
+    pub show_literals: bool,
+}
+
+/// Whose statements are audited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum StatementsFrom {
+    /// Both; never summed.
+    #[default]
+    Both,
+    /// The logs'.
+    Log,
+    /// The server's.
+    #[value(name = "pg_stat_statements", alias = "pgss")]
+    PgStatStatements,
+}
+
+/// `--fail-on`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Only errors: an invalid index, an exceeded budget.
+    Error,
+    /// Warnings and errors.
+    Warning,
+    /// Any finding.
+    Info,
+    /// Nothing.
+    Never,
+}
+
+impl FailOn {
+    /// Does a report whose gravest finding is `worst` fail?
+    #[must_use]
+    pub fn fails(self, worst: Option<Severity>) -> bool {
+        let threshold = match self {
+            Self::Error => Severity::Error,
+            Self::Warning => Severity::Warning,
+            Self::Info => Severity::Info,
+            Self::Never => return false,
+        };
+        worst.is_some_and(|worst| worst >= threshold)
+    }
+}
+
+/// A connection string. `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// The string itself, for `db` only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretUrl(…)")
+    }
+}
+
+impl From<&str> for SecretUrl {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// Parses `1s`, `500ms`, `1m 30s`; a bare number is seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<f64>().ok().map_or_else(
+        || {
+            text.parse::<jiff::SignedDuration>()
+                .ok()
+                .and_then(|duration| Duration::try_from(duration).ok())
+        },
+        |seconds| Duration::try_from_secs_f64(seconds).ok(),
+    );
+    parsed.ok_or_else(|| "not a length of time: write 500ms, 1s or 1m 30s".to_owned())
+}
+
+/// A parser for the names of a registry, each with its one line of help.
+fn names(entries: impl Iterator<Item = (&'static str, &'static str)>) -> PossibleValuesParser {
+    PossibleValuesParser::new(entries.map(|(name, help)| PossibleValue::new(name).help(help)))
+}
+
+/// Parses the process's arguments; the error is clap's, to be shown by `app`.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Cli {
+        Cli::try_parse_from(arguments).unwrap()
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_differ_between_audit_and_check() {
+        let Command::Audit(audit) = parsed(&["pgassay", "audit"]).command else {
+            panic!("not audit")
+        };
+        let Command::Check(check) = parsed(&["pgassay", "check", "a.log"]).command else {
+            panic!("not check")
+        };
+        assert_eq!(
+            (audit.fail_on, check.fail_on),
+            (FailOn::Never, FailOn::Warning)
+        );
+    }
+
+    #[test]
+    fn debug_output_hides_the_connection_string() {
+        let cli = parsed(&["pgassay", "audit", "--database-url", "postgres://u:pw@h/d"]);
+        assert!(!format!("{cli:?}").contains("pw@h"));
+    }
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("2"), Ok(Duration::from_secs(2)));
+        assert!(parse_duration("-1s").is_err() && parse_duration("soon").is_err());
+    }
+}

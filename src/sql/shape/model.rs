@@ -1,5 +1,7 @@
 //! The types of a query's shape. Names are as written in the query, folded to lower case where unquoted; `advise` resolves them against the catalog.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What a statement does.
@@ -49,8 +51,15 @@ pub struct QueryShape {
     pub written_columns: Vec<String>,
     /// Function names called anywhere, lower case, sorted, without duplicates.
     pub functions: Vec<String>,
+    /// Operators called anywhere, as written, sorted, without duplicates; `OPERATOR(s.+)` keeps its schema.
+    pub operators: Vec<String>,
+    /// Types that something is cast to, lower case, sorted, without duplicates.
+    pub cast_types: Vec<String>,
     /// Highest `$n`.
     pub n_parameters: u16,
+    /// Some unqualified column could not be attributed without knowing the relations' columns: such columns are in no scan. Parse again with
+    /// [`super::parse_with`] to have them resolved.
+    pub has_unresolved: bool,
 }
 
 /// A relation as written.
@@ -88,6 +97,8 @@ pub struct Scan {
     pub scope: u32,
     /// Conditions that must all hold (top-level ANDs of WHERE and of inner-join ONs; for the nullable side of an outer join its own ON).
     pub predicates: Vec<Predicate>,
+    /// ORs whose every branch is one condition on this scan: each branch could use an index of its own.
+    pub any_of: Vec<Vec<Predicate>>,
     /// Conditions with OR or NOT, or over several relations, that could not be split; as SQL text.
     pub other_conditions: Vec<String>,
     /// ORDER BY of this scope, when every key is of this scan.
@@ -116,6 +127,15 @@ pub enum Target {
     Column(String),
     /// An expression as SQL, columns unqualified: `lower(email)`, `(data ->> 'kind')`.
     Expression(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column(name) => f.write_str(&crate::sql::quote_identifier(name)),
+            Self::Expression(text) => f.write_str(text),
+        }
+    }
 }
 
 /// How a predicate compares.

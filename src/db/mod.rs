@@ -1,1 +1,32 @@
 //! The only code that talks to the audited Postgres: connection strings, TLS, pool, guard, catalog, statements, plans, HypoPG.
+//!
+//! Two kinds of session, and no third: [`Audited`] sends every statement through the guard (a short READ ONLY transaction of its own,
+//! with timeouts, nothing left behind); [`Owned`] may write, and can only be made for a server that pgassay itself started.
+
+mod audited;
+mod connect;
+mod conninfo;
+mod cost;
+mod error;
+mod guard;
+mod owned;
+mod pool;
+mod stream;
+mod tls;
+
+pub use audited::{Audited, AuditedOptions};
+pub use conninfo::{Conninfo, Environment, FileContent, OwnConninfo};
+pub use cost::ServerCost;
+pub use error::{DbError, DbErrorKind};
+pub use owned::{Owned, OwnedSession};
+pub use tokio_postgres::{Row, types::ToSql};
+
+/// What our connections call themselves.
+pub const APPLICATION_NAME: &str = "pgassay";
+
+/// Oldest `server_version_num` that pgassay knows the catalogs of.
+pub const OLDEST_SERVER: u32 = 130_000;
+
+/// Largest answer to one statement, bytes. A catalog of 5,000 tables with statistics is some 30 MB; a plan is kilobytes, unless a text
+/// such as `name = repeat('x', 50000000)` blows it up.
+pub const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;

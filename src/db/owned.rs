@@ -1,0 +1,69 @@
+//! Read-write sessions to a server that pgassay itself started: the demo's workload, migrations being applied, candidates really built.
+
+use std::ops::Deref;
+
+use deadpool::managed::Pool;
+use tokio_postgres::Client;
+
+use super::{
+    conninfo::OwnConninfo,
+    error::DbError,
+    pool::{self, Connector, Pooled},
+};
+
+/// A pool of read-write connections to a server of our own.
+#[derive(Debug, Clone)]
+pub struct Owned {
+    pool: Pool<Connector>,
+}
+
+impl Owned {
+    /// Connects once, to see that the server answers; more connections, up to `max_connections`, are opened when needed.
+    ///
+    /// # Errors
+    /// When the server can't be reached or has no such database.
+    pub async fn connect(info: &OwnConninfo, max_connections: usize) -> Result<Self, DbError> {
+        let pool = pool::pool(&info.0, max_connections);
+        drop(pool::take(&pool).await?);
+        Ok(Self { pool })
+    }
+
+    /// A connection; it goes back to the pool when dropped.
+    ///
+    /// # Errors
+    /// When a new connection had to be opened and could not be.
+    pub async fn session(&self) -> Result<OwnedSession, DbError> {
+        let session = pool::take(&self.pool).await?;
+        session.allowance.reset(u64::MAX);
+        Ok(OwnedSession(session))
+    }
+
+    /// Runs statements of our own, `;`-separated, over the simple protocol.
+    ///
+    /// # Errors
+    /// When the server refuses one of them. The message is the server's own: it is our server and our SQL.
+    pub async fn batch(&self, sql: &str) -> Result<(), DbError> {
+        let session = self.session().await?;
+        session
+            .batch_execute(sql)
+            .await
+            .map_err(|error| DbError::of_own_statement(&error))
+    }
+
+    /// Closes all connections that are not in use.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// One connection, with all that tokio-postgres offers.
+#[derive(Debug)]
+pub struct OwnedSession(Pooled);
+
+impl Deref for OwnedSession {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0.client
+    }
+}

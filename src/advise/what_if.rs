@@ -53,6 +53,26 @@ pub trait WhatIf {
         hide: &[String],
     ) -> impl Future<Output = Result<Plan, WhatIfError>> + Send;
 
+    /// Plans several queries under one set of changes, answers in the same order. Worth overriding where making the indexes is what costs
+    /// (really built ones): they are made once for all queries.
+    fn plan_all(
+        &self,
+        queries: &[PlannedQuery],
+        add: &[IndexDef],
+        hide: &[String],
+    ) -> impl Future<Output = Vec<Result<Plan, WhatIfError>>> + Send
+    where
+        Self: Sync,
+    {
+        async move {
+            let mut plans = Vec::with_capacity(queries.len());
+            for query in queries {
+                plans.push(self.plan(query, add, hide).await);
+            }
+            plans
+        }
+    }
+
     /// Estimated size in bytes that this back end knows for an index; `None` where the caller's own model must do.
     fn size_bytes(&self, _def: &IndexDef) -> Option<u64> {
         None

@@ -1,12 +1,16 @@
 //! Report → bytes. One output a file; pure functions, so that `app` alone decides where the bytes go.
 
 pub mod escape;
+pub mod figures;
 pub mod json;
+mod markdown;
+mod terminal;
+mod words;
 
 use crate::finding::Report;
 
 /// All outputs. `--format` values, help and completions derive from this list.
-pub static OUTPUTS: &[&Output] = &[&json::OUTPUT];
+pub static OUTPUTS: &[&Output] = &[&terminal::OUTPUT, &json::OUTPUT, &markdown::OUTPUT];
 
 /// One way to write a report.
 #[derive(Debug)]

@@ -1,0 +1,210 @@
+//! One finding for a person: the claim, what it costs, its proof, what to do.
+
+use super::{
+    super::{
+        escape::{terminal_line, terminal_lines},
+        figures, words,
+    },
+    layout::{Page, Painted},
+};
+use crate::finding::{Evidence, Finding, IndexEvidence, NPlusOneEvidence, Severity, TimelineEntry};
+
+/// Queries of an index finding that are shown; the JSON report has all.
+const MAX_QUERIES: usize = 3;
+
+/// Lines of one statement's text.
+const MAX_QUERY_LINES: usize = 3;
+
+/// Width of the labels in front of evidence.
+const LABEL: usize = 13;
+
+pub(super) fn section(number: usize, finding: &Finding, page: &mut Page) {
+    claim(number, finding, page);
+    page.paragraph("   ", &terminal_line(&finding.message));
+    if let Some(impact) = words::impact(&finding.impact) {
+        labelled("impact", &impact, page);
+    }
+    match &finding.evidence {
+        Evidence::NPlusOne(evidence) => n_plus_one(evidence, finding, page),
+        Evidence::Index(evidence) => index(evidence, page),
+        Evidence::Facts(facts) => map(facts, page),
+        Evidence::None => {}
+    }
+    if let Some(query) = finding
+        .subject
+        .query
+        .as_ref()
+        .filter(|_| !shows_query(finding))
+    {
+        statement("query", query, page);
+    }
+    if let Some(location) = finding.locations.first() {
+        let more = match finding.locations.len() - 1 {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        labelled(
+            "seen in",
+            &format!("{}:{}{more}", terminal_line(&location.file), location.line),
+            page,
+        );
+    }
+    remedy(finding, page);
+}
+
+/// The first line: number, severity, rule, subject.
+fn claim(number: usize, finding: &Finding, page: &mut Page) {
+    let paint = page.paint;
+    let start = Painted::default()
+        .with(&format!("{number:>2} "), str::to_owned)
+        .with(&finding.severity.to_string(), |text| {
+            match finding.severity {
+                Severity::Error => paint.red(text),
+                Severity::Warning => paint.yellow(text),
+                Severity::Info => paint.blue(text),
+            }
+        })
+        .with("  ", str::to_owned)
+        .with(finding.rule, |text| paint.bold(text))
+        .with(" ", str::to_owned);
+    let subject = terminal_line(&words::subject(finding));
+    page.start(
+        &start,
+        &format!("{subject}  ({} confidence)", finding.confidence),
+    );
+}
+
+fn labelled(label: &str, text: &str, page: &mut Page) {
+    page.paragraph(&format!("   {label:<LABEL$} "), text);
+}
+
+fn statement(label: &str, text: &str, page: &mut Page) {
+    page.excerpt(
+        &format!("   {label:<LABEL$} "),
+        &terminal_line(text),
+        MAX_QUERY_LINES,
+    );
+}
+
+fn n_plus_one(evidence: &NPlusOneEvidence, finding: &Finding, page: &mut Page) {
+    labelled("seen", &words::repeats(evidence), page);
+    for (name, value) in &evidence.tags {
+        labelled(&terminal_line(name), &terminal_line(value), page);
+    }
+    if let Some(application) = evidence.applications.first() {
+        labelled("application", &terminal_line(application), page);
+    }
+    if let Some(parent) = &evidence.parent {
+        statement("after", &parent.query, page);
+    }
+    if let Some(query) = &finding.subject.query {
+        statement("repeats", query, page);
+    }
+    timeline(&evidence.timeline, page);
+    if let Some(cost) = &evidence.cost {
+        labelled("planner", &terminal_line(&words::cost(cost)), page);
+    }
+}
+
+fn timeline(entries: &[TimelineEntry], page: &mut Page) {
+    if entries.is_empty() {
+        return;
+    }
+    labelled("one burst", "offset · duration · statement", page);
+    for entry in entries {
+        let duration = entry
+            .duration_ms
+            .map(figures::milliseconds)
+            .unwrap_or_default();
+        let label = format!(
+            "   {:>LABEL$} {duration:>9}  ",
+            format!("+{}", figures::milliseconds(entry.at_ms))
+        );
+        page.excerpt(&label, &terminal_line(&entry.text), 1);
+    }
+}
+
+fn index(evidence: &IndexEvidence, page: &mut Page) {
+    for query in evidence.queries.iter().take(MAX_QUERIES) {
+        let mean = query
+            .mean_ms
+            .map(|ms| format!(", mean {}", figures::milliseconds(ms)));
+        labelled(
+            "serves",
+            &format!(
+                "{}{}",
+                figures::counted(query.n_calls, "call"),
+                mean.unwrap_or_default()
+            ),
+            page,
+        );
+        statement("", &query.query, page);
+        labelled("", &terminal_line(&words::cost(query)), page);
+    }
+    if evidence.queries.len() > MAX_QUERIES {
+        let more = figures::counted(
+            (evidence.queries.len() - MAX_QUERIES) as u64,
+            "more statement",
+        );
+        labelled("", &more, page);
+    }
+    let mut price = Vec::new();
+    if evidence.size_bytes > 0 {
+        price.push(format!("{} on disk", figures::bytes(evidence.size_bytes)));
+    }
+    if evidence.write_cost > 0.0 {
+        price.push(format!(
+            "{} planner units for writes in the window",
+            figures::number(evidence.write_cost)
+        ));
+    }
+    if !price.is_empty() {
+        labelled("price", &price.join(" · "), page);
+    }
+    if !evidence.replaces.is_empty() {
+        labelled(
+            "replaces",
+            &terminal_line(&evidence.replaces.join(", ")),
+            page,
+        );
+    }
+    map(&evidence.facts, page);
+}
+
+fn map(facts: &serde_json::Map<String, serde_json::Value>, page: &mut Page) {
+    for (name, value) in facts {
+        let label = terminal_line(&name.replace('_', " "));
+        page.excerpt(
+            &format!("   {label:<LABEL$} "),
+            &terminal_line(&words::value(value)),
+            MAX_QUERY_LINES,
+        );
+    }
+}
+
+/// The evidence shows the finding's own query already.
+fn shows_query(finding: &Finding) -> bool {
+    match &finding.evidence {
+        Evidence::NPlusOne(_) => true,
+        Evidence::Index(evidence) => evidence
+            .queries
+            .iter()
+            .any(|query| Some(query.fingerprint) == finding.subject.fingerprint),
+        _ => false,
+    }
+}
+
+fn remedy(finding: &Finding, page: &mut Page) {
+    let remedy = &finding.remedy;
+    if !remedy.hint.is_empty() {
+        labelled("do", &terminal_line(&remedy.hint), page);
+    }
+    if remedy.withheld {
+        labelled("", words::WITHHELD, page);
+    } else if let Some(sql) = &remedy.sql {
+        for line in terminal_lines(sql) {
+            let line = page.paint.green(&line);
+            page.line(&format!("   {:LABEL$} {line}", ""));
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What terminal and Markdown say in the same words. Raw text: each output escapes it for itself.
+
+use super::figures;
+use crate::finding::{
+    Finding, Impact, ImpactBasis, NPlusOneEvidence, Observation, QueryCost, Report, RuleOutcome,
+    RuleStatus, Severity,
+};
+
+/// In place of a remedy whose SQL holds values of the workload.
+pub(super) const WITHHELD: &str =
+    "the SQL holds a value of the workload: --show-literals prints it";
+
+/// `3 findings (0 errors, 1 warning, 2 info)`
+pub(super) fn verdict(report: &Report) -> String {
+    let n = |severity| {
+        let matching = report.findings.iter().filter(|f| f.severity == severity);
+        matching.count() as u64
+    };
+    match report.findings.len() as u64 {
+        0 => "No findings".to_owned(),
+        all => format!(
+            "{} ({}, {}, {} info)",
+            figures::counted(all, "finding"),
+            figures::counted(n(Severity::Error), "error"),
+            figures::counted(n(Severity::Warning), "warning"),
+            figures::count(n(Severity::Info)),
+        ),
+    }
+}
+
+/// The window and what was seen in it.
+pub(super) fn observation(observation: &Observation) -> String {
+    format!("{}: {}", observation.source, observed(observation))
+}
+
+/// As [`observation`], without the source.
+pub(super) fn observed(observation: &Observation) -> String {
+    let mut facts = vec![observation.name.clone()];
+    if observation.window_s > 0.0 {
+        facts.push(format!(
+            "{} from {}",
+            figures::seconds(observation.window_s),
+            minute(&observation.from)
+        ));
+    }
+    if observation.n_statements > 0 {
+        facts.push(figures::counted(observation.n_statements, "execution"));
+    }
+    if observation.total_time_ms > 0.0 {
+        let time = figures::milliseconds(observation.total_time_ms);
+        facts.push(format!("{time} of database time"));
+    }
+    facts.join(" · ")
+}
+
+/// An RFC 3339 time in UTC to the minute.
+fn minute(time: &str) -> String {
+    match time.get(..16).filter(|_| time.ends_with('Z')) {
+        Some(minute) => format!("{} UTC", minute.replace('T', " ")),
+        None => time.to_owned(),
+    }
+}
+
+/// `public.jobs (country, employment_type)`, or the index's name.
+pub(super) fn subject(finding: &Finding) -> String {
+    let subject = &finding.subject;
+    match (
+        &subject.index,
+        &subject.relation,
+        subject.columns.as_slice(),
+    ) {
+        (Some(index), Some(relation), _) => format!("{index} on {relation}"),
+        (Some(index), None, _) => index.clone(),
+        (None, Some(relation), []) => relation.to_string(),
+        (None, Some(relation), columns) => format!("{relation} ({})", columns.join(", ")),
+        (None, None, _) => match subject.fingerprint {
+            Some(fingerprint) => format!("statement {fingerprint}"),
+            None => "the database".to_owned(),
+        },
+    }
+}
+
+/// What it costs and what the remedy saves, with how that is known; `None` when there is nothing to say.
+pub(super) fn impact(impact: &Impact) -> Option<String> {
+    let mut parts = Vec::new();
+    if impact.n_calls > 0 {
+        let calls = figures::counted(impact.n_calls, "call");
+        parts.push(if impact.window_s > 0.0 {
+            format!("{calls} in {}", figures::seconds(impact.window_s))
+        } else {
+            calls
+        });
+    }
+    if impact.total_time_ms > 0.0 {
+        let time = figures::milliseconds(impact.total_time_ms);
+        parts.push(format!("{time} of database time"));
+    }
+    parts.extend(saving(impact));
+    (!parts.is_empty()).then(|| parts.join(" · "))
+}
+
+fn saving(impact: &Impact) -> Option<String> {
+    if impact.saved_time_ms <= 0.0 {
+        return None;
+    }
+    let per_day = impact.saved_ms_per_day();
+    let saved = if per_day > 0.0 {
+        format!("{} a day", figures::roughly_milliseconds(per_day))
+    } else {
+        figures::roughly_milliseconds(impact.saved_time_ms)
+    };
+    let share = if impact.saved_share > 0.0 {
+        format!(", {} of all", figures::share(impact.saved_share))
+    } else {
+        String::new()
+    };
+    let basis = match impact.basis {
+        ImpactBasis::Measured => "measured",
+        ImpactBasis::CalibratedEstimate => "measured time × the planner's cost ratio",
+        ImpactBasis::PlannerOnly => "by the planner's estimate alone",
+        ImpactBasis::None => "a rough estimate",
+    };
+    Some(format!("saves about {saved}{share} ({basis})"))
+}
+
+/// How often, in how many bursts.
+pub(super) fn repeats(evidence: &NPlusOneEvidence) -> String {
+    format!(
+        "{} in {}, longest {}, {}",
+        figures::counted(evidence.n_repeats, "repeat"),
+        figures::counted(evidence.n_bursts, "burst"),
+        figures::count(evidence.n_repeats_max),
+        figures::counted(evidence.distinct_keys, "distinct key"),
+    )
+}
+
+/// Planner costs before and after, with the plans in a line each.
+pub(super) fn cost(query: &QueryCost) -> String {
+    if query.cost_before <= 0.0 {
+        return "not priced".to_owned();
+    }
+    let side = |cost: f64, plan: &Option<String>| {
+        let plan = plan.as_deref().filter(|plan| !plan.is_empty());
+        let plan = plan.map(|plan| format!(" ({plan})")).unwrap_or_default();
+        format!("{}{plan}", figures::number(cost))
+    };
+    format!(
+        "planner cost {} → {}{}",
+        side(query.cost_before, &query.plan_before),
+        side(query.cost_after, &query.plan_after),
+        times_cheaper(query)
+    )
+}
+
+fn times_cheaper(query: &QueryCost) -> String {
+    let ratio = query.cost_before / query.cost_after.max(f64::MIN_POSITIVE);
+    if !(1.05..1e9).contains(&ratio) {
+        return String::new();
+    }
+    // decimals of a ratio above ten say nothing
+    let ratio = if ratio >= 10.0 { ratio.round() } else { ratio };
+    format!(", {}× cheaper", figures::number(ratio))
+}
+
+/// `412 statements without a finding, 3.1 % of the time`
+pub(super) fn left_alone(report: &Report) -> String {
+    format!(
+        "{} without a finding, {} of the time",
+        figures::counted(report.left_alone.n_fingerprints, "statement"),
+        figures::share(report.left_alone.share)
+    )
+}
+
+/// Why a rule was not, or not fully, judged.
+pub(super) fn lacking(rule: &RuleOutcome) -> String {
+    let how = match rule.status {
+        RuleStatus::Ran => "judged",
+        RuleStatus::Partial => "judged in part",
+        RuleStatus::LackedInput => "not judged",
+    };
+    if rule.lacked.is_empty() {
+        how.to_owned()
+    } else {
+        format!("{how}: {}", rule.lacked.join("; "))
+    }
+}
+
+/// A fact's value without JSON's quotes.
+pub(super) fn value(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(n) => match n.as_u64() {
+            Some(whole) => figures::count(whole),
+            None => figures::number(n.as_f64().unwrap_or_default()),
+        },
+        serde_json::Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(self::value).collect();
+            values.join(", ")
+        }
+        other => other.to_string(),
+    }
+}

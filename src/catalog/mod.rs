@@ -3,6 +3,7 @@
 //! Plain data. `db` fills it from `pg_catalog` and the cumulative statistics views; everything above reads it.
 
 mod index;
+mod index_compare;
 mod index_sql;
 mod relation;
 mod settings;

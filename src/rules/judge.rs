@@ -12,7 +12,7 @@ use crate::{
     },
     plan::WhatIfKind,
     sql::Fingerprint,
-    workload::{InputFacts, InputKind, Query, Workload},
+    workload::{InputFacts, InputKind, Loads, Query, Workload},
 };
 
 /// Statements in the report's opening table: what a person takes in at a glance.
@@ -58,60 +58,6 @@ impl Rank {
             total_us: micros(finding.impact.total_time_ms),
             id: finding.id(),
         }
-    }
-}
-
-/// What each query weighs. Log and `pg_stat_statements` cover windows of their own and are never summed: where both are at hand a
-/// query weighs its time per second of the window that its numbers come from.
-struct Loads {
-    /// Seconds by which a log's and `pg_stat_statements`' times are divided; 1 where windows need not or cannot be compared.
-    log_window_s: f64,
-    pgss_window_s: f64,
-    total: f64,
-}
-
-impl Loads {
-    fn of(workload: &Workload) -> Self {
-        let log = window_s(workload, |kind| kind != InputKind::PgStatStatements);
-        let pgss = window_s(workload, |kind| kind == InputKind::PgStatStatements);
-        let (log_window_s, pgss_window_s) = if log > 0.0 && pgss > 0.0 {
-            (log, pgss)
-        } else {
-            (1.0, 1.0)
-        };
-        let mut loads = Self {
-            log_window_s,
-            pgss_window_s,
-            total: 0.0,
-        };
-        loads.total = workload.queries.iter().map(|query| loads.load(query)).sum();
-        loads
-    }
-
-    fn load(&self, query: &Query) -> f64 {
-        match query.pgss {
-            Some(_) => query.total_ms() / self.pgss_window_s,
-            None => query.total_ms() / self.log_window_s,
-        }
-    }
-
-    fn share(&self, query: &Query) -> f64 {
-        if self.total > 0.0 {
-            self.load(query) / self.total
-        } else {
-            0.0
-        }
-    }
-}
-
-/// From the first to the last moment that inputs of these kinds cover.
-fn window_s(workload: &Workload, of_kind: fn(InputKind) -> bool) -> f64 {
-    let inputs = || workload.inputs.iter().filter(|input| of_kind(input.kind));
-    let from = inputs().filter_map(|input| input.from_us).min();
-    let to = inputs().filter_map(|input| input.to_us).max();
-    match (from, to) {
-        (Some(from), Some(to)) => (to - from).max(0) as f64 / 1e6,
-        _ => 0.0,
     }
 }
 

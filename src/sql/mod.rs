@@ -3,6 +3,7 @@
 //! Pure, and the only user of sqlparser. Text here comes from logs and is hostile: nothing may panic, recurse without
 //! bound or take more than linear time.
 
+pub mod canonical;
 mod fingerprint;
 mod quote;
 pub mod shape;

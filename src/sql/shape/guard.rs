@@ -27,7 +27,7 @@ pub(super) const RECURSION_LIMIT: usize = 6 * MAX_DEPTH;
 const STACK_BYTES: usize = 64 << 20;
 
 /// Runs `work` on a stack of [`STACK_BYTES`]; a panic inside comes back as an error.
-pub(super) fn on_large_stack<T: Send>(
+pub(in crate::sql) fn on_large_stack<T: Send>(
     work: impl FnOnce() -> Result<T, ShapeError> + Send,
 ) -> Result<T, ShapeError> {
     std::thread::scope(|scope| {
@@ -42,7 +42,7 @@ pub(super) fn on_large_stack<T: Send>(
 }
 
 /// The text's tokens without white space and comments, if it is one statement within the bounds. A trailing `;` is dropped.
-pub(super) fn tokens(
+pub(in crate::sql) fn tokens(
     text: &str,
     dialect: &dyn sqlparser::dialect::Dialect,
 ) -> Result<Vec<Token>, ShapeError> {

@@ -15,6 +15,10 @@ mod tests;
 mod tolerate;
 mod touch;
 
+pub(in crate::sql) use guard::{on_large_stack, tokens as bounded_tokens};
+pub(in crate::sql) use names::fold;
+pub(in crate::sql) use render::{flatten, strip};
+
 pub use model::{
     ColumnRef, Comparison, LimitClause, Operand, Predicate, QueryShape, RelationRef, Scan,
     ScanRole, ShapeError, SortKey, StatementKind, Target,

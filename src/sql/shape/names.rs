@@ -5,7 +5,7 @@ use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 use super::{ColumnRef, RelationRef};
 
 /// A name as Postgres reads it: folded to lower case unless quoted.
-pub(super) fn fold(ident: &Ident) -> String {
+pub(in crate::sql) fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() {
         ident.value.clone()
     } else {

@@ -14,7 +14,7 @@ use super::{
 use crate::sql::quote_identifier;
 
 /// The expression without brackets around it.
-pub(super) fn strip(expr: &Expr) -> &Expr {
+pub(in crate::sql) fn strip(expr: &Expr) -> &Expr {
     let mut expr = expr;
     while let Expr::Nested(inner) = expr {
         expr = inner;
@@ -23,7 +23,7 @@ pub(super) fn strip(expr: &Expr) -> &Expr {
 }
 
 /// The operands of a chain of one operator, left to right, without recursion along the chain.
-pub(super) fn flatten<'e>(expr: &'e Expr, joined_by: &BinaryOperator) -> Vec<&'e Expr> {
+pub(in crate::sql) fn flatten<'e>(expr: &'e Expr, joined_by: &BinaryOperator) -> Vec<&'e Expr> {
     let mut parts = Vec::new();
     let mut stack = vec![expr];
     while let Some(next) = stack.pop() {

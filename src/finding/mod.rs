@@ -3,6 +3,7 @@
 mod evidence;
 mod remedy;
 mod report;
+mod visible;
 
 pub use evidence::{
     BurstFacts, Evidence, IndexEvidence, NPlusOneEvidence, ParentFacts, QueryCost, TimelineEntry,
@@ -12,6 +13,7 @@ pub use report::{
     LeftAlone, Observation, Report, RuleMeta, RuleOutcome, RuleStatus, RunCost, ServerSummary,
     Skipped, Summary, TopQuery,
 };
+pub use visible::{is_unsafe, visible};
 
 use std::fmt;
 

@@ -1,8 +1,12 @@
 //! Index changes → migration files. One framework a file; pure functions: `app` writes what they render.
 
+mod fragment;
+mod name;
+mod plan;
 mod sql;
 
-use crate::finding::IndexChange;
+pub use fragment::FragmentError;
+pub use plan::{Drops, Planned, Proposal, Step, StepKind, plan};
 
 /// All frameworks. `--framework` values, help and completions derive from this list.
 pub static FRAMEWORKS: &[&Framework] = &[&sql::FRAMEWORK];
@@ -14,27 +18,14 @@ pub struct Framework {
     pub name: &'static str,
     /// One line of help.
     pub summary: &'static str,
-    /// Renders one change.
-    pub render: fn(&Change<'_>) -> Vec<MigrationFile>,
-}
-
-/// One change to render, with what stands in its comments.
-#[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
-    /// What to do.
-    pub change: &'a IndexChange,
-    /// The finding's id.
-    pub finding: &'a str,
-    /// The finding's message.
-    pub why: &'a str,
-    /// `YYYYMMDDhhmmss`, one for each change, ascending.
-    pub timestamp: &'a str,
+    /// Renders one step.
+    pub render: fn(&Step) -> Vec<MigrationFile>,
 }
 
 /// A file to write below `--out`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationFile {
-    /// Relative to `--out`; `/` separates folders.
+    /// Relative to `--out`; `/` separates folders. Lower-case letters, digits, `_`, `.` and `/` only.
     pub path: String,
     /// Content, ending in a newline.
     pub content: String,

@@ -1,28 +1,11 @@
 //! Hostile text made harmless: identifiers, SQL and tags come from logs and catalogs, and outputs land in terminals, CI logs, web pages and parsers.
 
-/// Characters that move a cursor, hide text or change its direction: C0, DEL, C1, bidirectional controls, line separators, invisible ones.
-#[must_use]
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+use crate::finding::{is_unsafe, visible};
 
 /// One line for a terminal or a CI log: unsafe characters become visible escapes, workflow commands are broken.
 #[must_use]
 pub fn terminal_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => line.push_str("\\n"),
-            '\r' => line.push_str("\\r"),
-            '\t' => line.push_str("\\t"),
-            c if is_unsafe(c) => line.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
-            c => line.push(c),
-        }
-    }
-    without_commands(&line)
+    without_commands(&visible(text))
 }
 
 /// The lines of a text for a terminal, each made safe; tabs become spaces, so that SQL keeps its layout.

@@ -3,8 +3,8 @@
 mod sample;
 
 use pgassay::{
-    finding::Report,
-    report::{OUTPUTS, View, escape, json},
+    finding::{Report, is_unsafe},
+    report::{OUTPUTS, View, json},
 };
 
 fn rendered(format: &str, report: &Report, view: View) -> String {
@@ -140,7 +140,7 @@ fn hostile_text_stays_text() {
         let text = (output.render)(&report, &View::default());
         let acting: Vec<char> = text
             .chars()
-            .filter(|&c| c != '\n' && escape::is_unsafe(c))
+            .filter(|&c| c != '\n' && is_unsafe(c))
             .collect();
         assert!(acting.is_empty(), "{}: {acting:?} in {text}", output.name);
     }

@@ -4,7 +4,9 @@ pub mod audit;
 mod completions;
 mod context;
 mod error;
+mod migrate;
 mod rules;
+mod write;
 
 pub use context::{Context, Progress, path_text};
 pub use error::{Error, ErrorKind, mask_secrets};
@@ -40,6 +42,7 @@ impl Outcome {
 /// What could not be done, for a person.
 pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
     match cli.command {
+        Command::Migrate(args) => migrate::run(&args, context).await,
         Command::Rules(args) => rules::run(&args, context),
         Command::Completions(args) => completions::completions(&args, context),
         Command::Man => completions::man(context),

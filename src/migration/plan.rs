@@ -135,12 +135,19 @@ fn check(change: &IndexChange) -> Result<(), FragmentError> {
 /// Gives the index its final name, unique among those that this run creates in the schema.
 fn settle_name(change: &mut IndexChange, names: &mut BTreeSet<(String, String)>) {
     let schema = change.def.table.schema.clone();
+    // ADD CONSTRAINT … USING INDEX renames the index to the constraint: under one name a second run finds it
+    if let Some(constraint) = &change.constraint {
+        change.def.name.clone_from(constraint);
+    }
     let mut settled = name::index_name(&change.def);
     if names.contains(&(schema.clone(), settled.clone())) {
         let apart = format!("{settled}_{:08x}", name::hash(&change.identity()));
         settled = name::within(&apart, 63);
     }
     names.insert((schema, settled.clone()));
+    if let Some(constraint) = &mut change.constraint {
+        constraint.clone_from(&settled);
+    }
     change.def.name = settled;
 }
 

@@ -18,7 +18,7 @@ pub(super) static FRAMEWORK: Framework = Framework {
 };
 
 /// For statements that queue behind writers and make others queue behind them: give up soon, run again later.
-const SHORT_LOCK_TIMEOUT: &str = "SET lock_timeout = '5s';\n";
+const SHORT_TIMEOUTS: &str = "SET lock_timeout = '5s';\nSET statement_timeout = '1min';\n";
 
 /// For concurrent builds, which wait for old transactions and block nobody meanwhile.
 const NO_TIMEOUTS: &str = "SET lock_timeout = 0;\nSET statement_timeout = 0;\n";
@@ -47,7 +47,7 @@ fn file(step: &Step, direction: &str, body: &str) -> MigrationFile {
 
 fn header(step: &Step, direction: &str, name: &str) -> String {
     let mut lines = vec![
-        format!("{} ({direction}), proposed by pgassay", title(&step.kind)),
+        format!("{}{}, proposed by pgassay", if direction == "down" { "undo: " } else { "" }, title(&step.kind)),
         format!("finding: {}", step.finding),
         format!("why: {}", step.why),
         format!("run: psql -X -v ON_ERROR_STOP=1 -f {name}"),
@@ -76,8 +76,9 @@ fn title(kind: &StepKind) -> String {
 /// What to know before running it.
 fn preflight(kind: &StepKind, direction: &str) -> Vec<String> {
     match (kind, direction) {
-        (StepKind::Create(change), "up") => preflight_build(change),
-        (StepKind::Drop(change), "down") => preflight_build(change),
+        (StepKind::Create(change), "up") | (StepKind::Drop(change), "down") => {
+            preflight_build(change)
+        }
         (StepKind::Drop(change), _) => preflight_drop(change),
         _ => Vec::new(),
     }
@@ -157,7 +158,7 @@ fn duplicates(def: &IndexDef) -> String {
 
 fn create_extension(extension: &str) -> String {
     format!(
-        "CREATE EXTENSION IF NOT EXISTS {};\n",
+        "{SHORT_TIMEOUTS}CREATE EXTENSION IF NOT EXISTS {};\n",
         quote_identifier(extension)
     )
 }
@@ -222,7 +223,9 @@ fn assert_valid(def: &IndexDef) -> String {
 /// An index on the parent alone, concurrent builds on the leaves, then each attached; the parent's turns valid with the last.
 fn create_partitioned(change: &IndexChange) -> String {
     let def = &change.def;
-    let mut sql = SHORT_LOCK_TIMEOUT.to_owned();
+    let mut sql = SHORT_TIMEOUTS.to_owned();
+    sql.push_str("-- no rows are read; Postgres knows no concurrent form of it\n");
+    sql.push_str("-- squawk-ignore require-concurrent-index-creation\n");
     sql.push_str(&format!("{};\n", on_only(def)));
     sql.push_str(&intermediate_levels(def));
     sql.push_str(&format!("\n{NO_TIMEOUTS}"));
@@ -231,7 +234,7 @@ fn create_partitioned(change: &IndexChange) -> String {
         let build = leaf_def.create_sql(Build::Concurrently);
         sql.push_str(&format!("\n{}", build_valid(&leaf_def, &build)));
     }
-    sql.push_str(&format!("\n{SHORT_LOCK_TIMEOUT}"));
+    sql.push_str(&format!("\n{SHORT_TIMEOUTS}"));
     sql.push_str(&attach(change));
     sql.push_str(&assert_valid(def));
     sql
@@ -310,7 +313,7 @@ fn add_constraint(def: &IndexDef, constraint: &str) -> String {
         quote_identifier(&def.name)
     );
     format!(
-        "{SHORT_LOCK_TIMEOUT}SELECT {}\n WHERE NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = {}::regclass AND conname = {}) \\gexec\n",
+        "{SHORT_TIMEOUTS}SELECT {}\n WHERE NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = {}::regclass AND conname = {}) \\gexec\n",
         quote_literal(&add),
         quote_literal(&table),
         quote_literal(constraint),
@@ -321,13 +324,13 @@ fn drop(change: &IndexChange) -> String {
     let def = &change.def;
     match &change.constraint {
         Some(constraint) => format!(
-            "{SHORT_LOCK_TIMEOUT}ALTER TABLE {} DROP CONSTRAINT IF EXISTS {};\n",
+            "{SHORT_TIMEOUTS}ALTER TABLE {} DROP CONSTRAINT IF EXISTS {};\n",
             def.table.to_sql(),
             quote_identifier(constraint)
         ),
         None if is_partitioned(change) => {
             format!(
-                "{SHORT_LOCK_TIMEOUT}DROP INDEX IF EXISTS {};\n",
+                "{SHORT_TIMEOUTS}DROP INDEX IF EXISTS {};\n",
                 def.qualified_name_sql()
             )
         }
@@ -336,6 +339,21 @@ fn drop(change: &IndexChange) -> String {
             def.qualified_name_sql()
         ),
     }
+}
+
+/// The parent's index takes those of its partitions with it; what a failed build left unattached goes one by one.
+fn drop_partitioned(change: &IndexChange) -> String {
+    let def = &change.def;
+    let mut sql = format!(
+        "{SHORT_TIMEOUTS}-- Postgres knows no concurrent form of it for a partitioned table\n\
+         -- squawk-ignore require-concurrent-index-deletion\nDROP INDEX IF EXISTS {};\n{NO_TIMEOUTS}",
+        def.qualified_name_sql()
+    );
+    for leaf in &change.partition_leaves {
+        let name = leaf_def(def, leaf).qualified_name_sql();
+        sql.push_str(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name};\n"));
+    }
+    sql
 }
 
 /// Brings a dropped index back exactly as it was, from its full old definition.

@@ -1,0 +1,203 @@
+//! Writing results: a report to stdout or a file, migration files below one folder. Nothing is ever half-written.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Component, Path, PathBuf},
+};
+
+use super::{Context, Error, ErrorKind, path_text};
+use crate::{
+    cli::ReportArgs,
+    finding::Report,
+    migration::MigrationFile,
+    report::{OUTPUTS, Output, View},
+};
+
+/// Writes the report as `--format` and `--output` say.
+pub(super) fn report(report: &Report, args: &ReportArgs, context: &Context) -> Result<(), Error> {
+    let output = output(&args.format);
+    let top = if args.all { usize::MAX } else { args.top };
+    let text = match &args.output {
+        None => (output.render)(report, &view(context.colors_stdout(), top, context)),
+        Some(_) => (output.render)(report, &view(false, top, context)),
+    };
+    match &args.output {
+        None => context.print(text.as_bytes()),
+        Some(path) => replace(path, text.as_bytes()),
+    }
+}
+
+fn view(color: bool, top: usize, context: &Context) -> View {
+    View {
+        width: context.width,
+        color,
+        top,
+    }
+}
+
+fn output(name: &str) -> &'static Output {
+    OUTPUTS
+        .iter()
+        .find(|output| output.name == name)
+        .expect("clap takes only names of the registry")
+}
+
+/// Replaces a file's content, or creates it: readers see the old or the new content, never a part.
+fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::output(&format!("{:?}", path_text(path)), error);
+    if fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
+        // a device or a pipe, such as /dev/stdout, is written, not replaced
+        return fs::write(path, content).map_err(failed);
+    }
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    readable_by_all(file.as_file()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Temporary files are private; results are not.
+fn readable_by_all(file: &fs::File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    }
+    let _ = file;
+    Ok(())
+}
+
+/// Writes new files below `out`, all or none, and returns their paths. Existing files stay as they are.
+///
+/// # Errors
+/// When a file exists, a folder is a symbolic link or can't be made, or writing fails.
+pub(super) fn new_files(out: &Path, files: &[MigrationFile]) -> Result<Vec<PathBuf>, Error> {
+    let mut ready = Vec::new();
+    for file in files {
+        let path = below(out, &file.path)?;
+        ready.push((prepared(&path, file)?, path));
+    }
+    let mut written: Vec<PathBuf> = Vec::new();
+    for (file, path) in ready {
+        if let Err(error) = file.persist_noclobber(&path) {
+            for path in &written {
+                drop(fs::remove_file(path));
+            }
+            return Err(cannot_write(&path, error.error));
+        }
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// The whole content in a temporary file beside its place.
+fn prepared(path: &Path, file: &MigrationFile) -> Result<tempfile::NamedTempFile, Error> {
+    let failed = |error| cannot_write(path, error);
+    let mut temporary = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
+    temporary
+        .write_all(file.content.as_bytes())
+        .map_err(failed)?;
+    readable_by_all(temporary.as_file()).map_err(failed)?;
+    Ok(temporary)
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            "pgassay overwrites nothing: move the file away, or choose another --out"
+        }
+        io::ErrorKind::StorageFull => "the disk is full; nothing was written",
+        _ => "choose another folder with --out",
+    };
+    Error::output(&format!("{:?}", path_text(path)), error).hint(hint)
+}
+
+/// The path of a file below `out`, its folders made. A relative path that leaves `out`, and a folder that is a symbolic link, are refused.
+fn below(out: &Path, relative: &str) -> Result<PathBuf, Error> {
+    let relative = Path::new(relative);
+    let inside = relative
+        .components()
+        .all(|component| matches!(component, Component::Normal(_)));
+    if !inside {
+        let message = format!(
+            "{:?} is not below {:?}",
+            path_text(relative),
+            path_text(out)
+        );
+        return Err(Error::new(ErrorKind::Output, message));
+    }
+    let mut folder = out.to_path_buf();
+    make_folder(&folder)?;
+    for part in relative.parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        make_folder(&folder)?;
+    }
+    Ok(out.join(relative))
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(folder) {
+        Ok(facts) if facts.is_dir() => Ok(()),
+        Ok(facts) => {
+            let what = if facts.is_symlink() {
+                "a symbolic link"
+            } else {
+                "no folder"
+            };
+            let message = format!("{:?} is {what}", path_text(folder));
+            Err(Error::new(ErrorKind::Output, message).hint("name a folder of its own with --out"))
+        }
+        Err(_) => fs::create_dir_all(folder).map_err(|error| cannot_write(folder, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> MigrationFile {
+        MigrationFile {
+            path: path.into(),
+            content: "SELECT 1;\n".into(),
+        }
+    }
+
+    #[test]
+    fn writes_all_or_none() {
+        let out = tempfile::tempdir().unwrap();
+        let written = new_files(out.path(), &[file("a.sql"), file("drops/b.sql")]).unwrap();
+        assert_eq!(fs::read(&written[1]).unwrap(), b"SELECT 1;\n");
+        let error = new_files(out.path(), &[file("c.sql"), file("a.sql")]).unwrap_err();
+        assert!(error.render().contains("a.sql"));
+        assert!(!out.path().join("c.sql").exists());
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn leaves_the_folder_alone_that_a_link_points_to() {
+        let (out, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(elsewhere.path(), out.path().join("drops")).unwrap();
+        assert!(new_files(out.path(), &[file("drops/a.sql")]).is_err());
+        assert!(new_files(out.path(), &[file("../a.sql")]).is_err());
+        assert!(new_files(out.path(), &[file("/tmp/a.sql")]).is_err());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_report_replaces_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        replace(&path, b"old").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+}

@@ -328,12 +328,7 @@ fn drop(change: &IndexChange) -> String {
             def.table.to_sql(),
             quote_identifier(constraint)
         ),
-        None if is_partitioned(change) => {
-            format!(
-                "{SHORT_TIMEOUTS}DROP INDEX IF EXISTS {};\n",
-                def.qualified_name_sql()
-            )
-        }
+        None if is_partitioned(change) => drop_partitioned(change),
         None => format!(
             "{NO_TIMEOUTS}DROP INDEX CONCURRENTLY IF EXISTS {};\n",
             def.qualified_name_sql()

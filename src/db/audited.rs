@@ -129,6 +129,11 @@ impl Audited {
         open(&self.inner.pool, &self.inner.meter, SearchPath::Catalog).await
     }
 
+    /// The same under the role's own `search_path`: everything in it must be qualified.
+    pub(super) async fn begin_as_is(&self) -> Result<Guarded, DbError> {
+        open(&self.inner.pool, &self.inner.meter, SearchPath::AsIs).await
+    }
+
     /// A transaction with limits of its own.
     pub(super) async fn begin_with(&self, limits: Limits) -> Result<Guarded, DbError> {
         let session = pool::take(&self.inner.pool).await?;

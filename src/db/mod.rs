@@ -4,6 +4,7 @@
 //! with timeouts, nothing left behind); [`Owned`] may write, and can only be made for a server that pgassay itself started.
 
 mod audited;
+mod catalog;
 mod connect;
 mod conninfo;
 mod cost;
@@ -11,6 +12,8 @@ mod error;
 mod guard;
 mod owned;
 mod pool;
+mod rows;
+mod statements;
 mod stream;
 mod tls;
 
@@ -19,6 +22,7 @@ pub use conninfo::{Conninfo, Environment, FileContent, OwnConninfo};
 pub use cost::ServerCost;
 pub use error::{DbError, DbErrorKind};
 pub use owned::{Owned, OwnedSession};
+pub use statements::StatementsError;
 pub use tokio_postgres::{Row, types::ToSql};
 
 /// What our connections call themselves.

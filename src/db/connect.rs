@@ -176,22 +176,19 @@ impl Attempt<'_> {
         let stream = Bounded::new(socket, allowance.clone());
         let config = self.config();
         let failed = |error: tokio_postgres::Error| self.login_error(&error);
-        let client = match (&self.host.address, self.tls) {
-            (Address::Tcp { name, .. }, Some(tls)) => {
-                let connector = tls.to_host(name)?;
-                let (client, connection) = config
-                    .connect_raw(stream, connector)
-                    .await
-                    .map_err(failed)?;
-                tokio::spawn(connection);
-                client
-            }
-            _ => {
-                let (client, connection) =
-                    config.connect_raw(stream, NoTls).await.map_err(failed)?;
-                tokio::spawn(connection);
-                client
-            }
+        let client = if let (Address::Tcp { name, .. }, Some(tls)) = (&self.host.address, self.tls)
+        {
+            let connector = tls.to_host(name)?;
+            let (client, connection) = config
+                .connect_raw(stream, connector)
+                .await
+                .map_err(failed)?;
+            tokio::spawn(connection);
+            client
+        } else {
+            let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(failed)?;
+            tokio::spawn(connection);
+            client
         };
         Ok(Session { client, allowance })
     }

@@ -2,6 +2,8 @@
 
 use tokio_postgres::error::SqlState;
 
+use super::stream::AnswerTooLarge;
+
 /// What kind of failure it is; callers branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DbErrorKind {
@@ -115,10 +117,8 @@ impl DbError {
 
 /// Was it our own limit on the size of an answer that broke the connection?
 fn caused_by_size(error: &tokio_postgres::Error) -> bool {
-    io_cause(error).is_some_and(|io| {
-        io.get_ref()
-            .is_some_and(|inner| inner.is::<super::stream::AnswerTooLarge>())
-    })
+    let inner = io_cause(error).and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| inner.is::<AnswerTooLarge>())
 }
 
 pub(super) fn io_cause(error: &tokio_postgres::Error) -> Option<&std::io::Error> {

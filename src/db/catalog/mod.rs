@@ -4,6 +4,7 @@ mod array;
 mod columns;
 mod foreign_keys;
 mod indexes;
+mod opclasses;
 mod relations;
 mod server;
 mod statistics;
@@ -14,7 +15,7 @@ use super::{
     audited::Audited,
     error::{DbError, DbErrorKind},
 };
-use crate::catalog::{Catalog, Relation, RelationName};
+use crate::catalog::{Catalog, RelationName};
 
 /// Relations read at most. Beyond this a catalog is a data set of its own; the largest are read, and the rest is counted as unread.
 const MAX_RELATIONS: i64 = 50_000;
@@ -34,52 +35,31 @@ impl Audited {
             relations: read.relations,
             unread: read.unread,
         };
-        let mut by_oid = Places::of(&catalog.relations);
-        let (columns, indexes, foreign_keys) = tokio::try_join!(
-            columns::read(self),
-            indexes::read(self, &mut catalog.unread),
-            foreign_keys::read(self),
-        )?;
-        // columns come in attnum order, indexes and keys by name
-        for (oid, column) in columns {
-            if let Some(relation) = by_oid.get(&mut catalog.relations, oid) {
-                relation.columns.push(column);
-            }
-        }
-        for (oid, mut index) in indexes {
-            if let Some(relation) = by_oid.get(&mut catalog.relations, oid) {
-                index.def.table = relation.name.clone();
-                relation.usage.n_index_scans += index.usage.n_scans;
-                relation.indexes.push(index);
+        let at: HashMap<u32, usize> = catalog
+            .relations
+            .iter()
+            .enumerate()
+            .map(|(at, relation)| (relation.oid, at))
+            .collect();
+        let (attributes, foreign_keys) =
+            tokio::try_join!(columns::read(self), foreign_keys::read(self))?;
+        let Catalog {
+            relations, unread, ..
+        } = &mut catalog;
+        indexes::add(self, relations, &at, &attributes, unread).await?;
+        // columns come in attnum order, keys by name
+        for attribute in attributes {
+            if let Some(at) = at.get(&attribute.relation) {
+                relations[*at].columns.push(attribute.column);
             }
         }
         for (oid, key) in foreign_keys {
-            if let Some(relation) = by_oid.get(&mut catalog.relations, oid) {
-                relation.foreign_keys.push(key);
+            if let Some(at) = at.get(&oid) {
+                relations[*at].foreign_keys.push(key);
             }
         }
         statistics::add(self, &mut catalog).await?;
         Ok(catalog)
-    }
-}
-
-/// Where each relation stands, by oid.
-#[derive(Debug)]
-struct Places(HashMap<u32, usize>);
-
-impl Places {
-    fn of(relations: &[Relation]) -> Self {
-        Self(
-            relations
-                .iter()
-                .enumerate()
-                .map(|(at, r)| (r.oid, at))
-                .collect(),
-        )
-    }
-
-    fn get<'a>(&mut self, relations: &'a mut [Relation], oid: u32) -> Option<&'a mut Relation> {
-        self.0.get(&oid).and_then(|at| relations.get_mut(*at))
     }
 }
 
@@ -106,12 +86,11 @@ fn without_outer_parentheses(text: &str) -> &str {
     for c in inner.chars() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(c),
             (None, '(') => depth += 1,
             (None, ')') if depth == 0 => return text,
             (None, ')') => depth -= 1,
-            _ => {}
+            (Some(_) | None, _) => {}
         }
     }
     inner

@@ -35,7 +35,7 @@ pub(super) async fn read(audited: &Audited) -> Result<Read, DbError> {
         }
         rows => rows?,
     };
-    if rows.len() as i64 >= MAX_RELATIONS {
+    if i64::try_from(rows.len()).is_ok_and(|n| n >= MAX_RELATIONS) {
         unread.push(format!(
             "more than {MAX_RELATIONS} relations: the smallest were left out"
         ));

@@ -53,8 +53,7 @@ const DEFAULT_PORT: u16 = 5432;
 
 pub(super) fn resolve(text: Option<&str>, env: &Environment<'_>) -> Result<Conninfo, DbError> {
     let mut ignored = Vec::new();
-    let mut parameters =
-        parse::parse(text.unwrap_or_default(), &mut ignored).map_err(|e| syntax(&e))?;
+    let mut parameters = parse::parse(text.unwrap_or_default(), &mut ignored).map_err(syntax)?;
     add_service(&mut parameters, env)?;
     for (variable, name) in VARIABLES {
         if let Some(value) = (env.var)(variable).filter(|value| !value.is_empty()) {
@@ -80,7 +79,7 @@ pub(super) fn resolve(text: Option<&str>, env: &Environment<'_>) -> Result<Conni
         (&user, &dbname),
         env,
         &mut warnings,
-    )?;
+    );
     Ok(Conninfo {
         hosts,
         options: get(&parameters, "options").map(str::to_owned),
@@ -98,7 +97,7 @@ fn bad(message: impl Into<String>) -> DbError {
     DbError::new(DbErrorKind::Conninfo, message)
 }
 
-fn syntax(error: &SyntaxError) -> DbError {
+fn syntax(error: SyntaxError) -> DbError {
     bad(format!("cannot use the connection string: {error}")).hint(
         "expected postgres://user:password@host:5432/database or \"host=… user=… dbname=…\"; percent-encode special characters in a URL's password",
     )
@@ -235,27 +234,27 @@ fn add_passwords(
     (user, dbname): (&str, &str),
     env: &Environment<'_>,
     warnings: &mut Vec<String>,
-) -> Result<(), DbError> {
+) {
     if let Some(password) = get(parameters, "password") {
         for host in hosts {
             host.password = Some(Secret::new(password.to_owned()));
         }
-        return Ok(());
+        return;
     }
     let named = get(parameters, "passfile").map(PathBuf::from);
     let Some(path) = named.or_else(|| env.home.as_ref().map(|home| home.join(".pgpass"))) else {
-        return Ok(());
+        return;
     };
     let Ok(file) = (env.read)(&path) else {
         // libpq says nothing about a password file that isn't there
-        return Ok(());
+        return;
     };
     if file.mode.is_some_and(|mode| mode & 0o077 != 0) {
         warnings.push(format!(
             "password file {} is readable by others and was not used; chmod 0600 it",
             path.display()
         ));
-        return Ok(());
+        return;
     }
     for host in hosts {
         let name = passfile_host(&host.address);
@@ -267,7 +266,6 @@ fn add_passwords(
         };
         host.password = files::find_password(&file.bytes, key);
     }
-    Ok(())
 }
 
 /// A default socket folder is `localhost` in a password file, any other folder stands for itself.

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use super::normalise::Normaliser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Stable 64-bit id of a normalised statement. Shown as 16 hex digits. Not Postgres's `queryid`.
@@ -39,5 +40,25 @@ impl<'de> Deserialize<'de> for Fingerprint {
         String::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
+    }
+}
+
+/// A statement without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Normalised {
+    /// Its identity: equal for texts that differ only in values, case, white space or comments.
+    pub fingerprint: Fingerprint,
+    /// Readable text; values as `$1`, `$2` … in order of appearance.
+    pub text: String,
+}
+
+/// Normalises one text. For many, keep a [`Normaliser`]: it allocates nothing.
+#[must_use]
+pub fn normalise(sql: &[u8]) -> Normalised {
+    let mut normaliser = Normaliser::default();
+    let fingerprint = normaliser.run(sql);
+    Normalised {
+        fingerprint,
+        text: normaliser.text(),
     }
 }

@@ -4,10 +4,19 @@
 //! bound or take more than linear time.
 
 pub mod canonical;
+mod comment;
 mod fingerprint;
+mod keyword;
+mod kind;
+mod lexer;
+mod normalise;
 mod quote;
 pub mod shape;
 
-pub use fingerprint::Fingerprint;
+pub use comment::{tags, trim_comments};
+pub use fingerprint::{Fingerprint, Normalised, normalise};
+pub use kind::statement_kind;
+pub use lexer::{Lexer, Token, TokenKind};
+pub use normalise::{Normaliser, OperandKind, OperandSpan};
 pub use quote::{quote_identifier, quote_literal};
 pub use shape::{QueryShape, ShapeError, StatementKind};

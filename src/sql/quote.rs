@@ -12,7 +12,7 @@ pub fn quote_identifier(name: &str) -> String {
             b'0'..=b'9' => at > 0,
             _ => false,
         });
-    if plain && KEYWORDS.binary_search(&name).is_err() {
+    if plain && !is_keyword(name) {
         name.to_owned()
     } else {
         format!("\"{}\"", name.replace('"', "\"\""))
@@ -28,6 +28,11 @@ pub fn quote_literal(value: &str) -> String {
     } else {
         format!("'{quoted}'")
     }
+}
+
+/// Whether an identifier of this name must be quoted somewhere.
+pub(super) fn is_keyword(name: &str) -> bool {
+    KEYWORDS.binary_search(&name).is_ok()
 }
 
 /// Sorted, for binary search.

@@ -1,0 +1,917 @@
+//! One pass from raw SQL to its normalised form: what stays the same when only values, case, white space or comments change.
+//!
+//! What becomes a placeholder, and why:
+//! - strings, numbers (with their sign) and `$n`; never a number in a type modifier (`varchar(10)`) nor a position
+//!   (`ORDER BY 1`), which pg_stat_statements keeps too;
+//! - NULL where a value stands (`= NULL`, `VALUES (NULL)`), as a driver may send it as a parameter; never in `IS NULL`, which
+//!   plans differently;
+//! - TRUE and FALSE only in VALUES and SET, where they are data; `active = true` stays, because a partial index depends on it;
+//! - the value after PASSWORD in CREATE and ALTER, whatever it looks like.
+//!
+//! Lists whose elements read alike (`IN`, `ARRAY[…]`, rows of VALUES) become one element and the marker `/*, ... */`; a list of
+//! one element in IN, or in ANY (ARRAY[…]), becomes `=`. Names that clients make up (savepoints, cursors, prepared statements)
+//! become `_`.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::keyword::{Keyword, keyword};
+use super::lexer::{LIST_MARKER, Lexer, Token, TokenKind};
+use super::{Fingerprint, quote};
+
+/// What stood at a placeholder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OperandKind {
+    /// A string constant of any kind.
+    String,
+    /// A number, with its sign.
+    Number,
+    /// TRUE or FALSE where they are data.
+    Boolean,
+    /// NULL where it is a value.
+    Null,
+    /// `$n`
+    Parameter(u16),
+    /// A password, quoted or not: never to be shown.
+    Secret,
+}
+
+/// What stood at one placeholder of the normalised text, as a range of the raw text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperandSpan {
+    /// First byte in the raw text.
+    pub start: u32,
+    /// One past the last byte; of a collapsed list of single values, the end of its last element.
+    pub end: u32,
+    /// What it is; of a collapsed list, what its first element is.
+    pub kind: OperandKind,
+    /// Elements of the collapsed list, or rows of VALUES; 1 for a scalar, 0 for a list that was collapsed before we saw it.
+    pub list_len: u32,
+}
+
+/// Stands for a placeholder in the working text; never copied there from the input.
+const PLACEHOLDER: u8 = 1;
+
+/// Brackets deeper than this are copied without looking for lists: bounds memory on hostile text (200 bytes a level). No text
+/// that Postgres itself accepts under its default `max_stack_depth` needs more in practice.
+const MAX_DEPTH: usize = 1_000;
+
+/// What an open bracket belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FrameKind {
+    Plain,
+    /// `IN (…)`; negated by NOT.
+    In {
+        negated: bool,
+    },
+    /// `ARRAY[…]`
+    Array,
+    /// `= ANY (…)`, or `<> ALL (…)`, which is negated.
+    Any {
+        negated: bool,
+    },
+    /// A row of VALUES.
+    Row,
+    /// `numeric(10, 2)` in a cast.
+    TypeModifier,
+    /// `CAST (… AS …)`
+    Cast,
+}
+
+/// Elements of a list that is being read, as ranges of the working text.
+#[derive(Debug, Clone, Copy, Default)]
+struct List {
+    /// Where the first element stands.
+    first: (usize, usize),
+    /// Where the last element that was kept stands.
+    last: (usize, usize),
+    /// Where the current element starts.
+    current: usize,
+    /// Working text and operands are cut back to here when the current element reads like an earlier one.
+    cut: usize,
+    operands: usize,
+    /// Operands of the first element: the whole list's when there is exactly one.
+    first_operands: (usize, usize),
+    /// Elements read.
+    n: u32,
+    /// An element was cut, or the text held the marker.
+    collapsed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    kind: FrameKind,
+    /// Working text's length where a rewrite to `=` would start: before `IN`, `NOT IN` or `ANY`.
+    intro: usize,
+    /// Working text's length behind the bracket.
+    content: usize,
+    list: List,
+    /// Rows of VALUES are being read in this frame.
+    rows: Option<List>,
+    /// In a list of ORDER BY or GROUP BY keys.
+    in_keys: bool,
+    /// In a list of assignments.
+    in_set: bool,
+    /// Where the content of an only child `ARRAY[x]` stands.
+    sole_array: Option<(usize, usize)>,
+}
+
+impl List {
+    fn starting_at(content: usize, n_operands: usize) -> Self {
+        Self {
+            current: content,
+            cut: content,
+            operands: n_operands,
+            ..Self::default()
+        }
+    }
+}
+
+impl Frame {
+    fn new(kind: FrameKind, intro: usize, content: usize, n_operands: usize) -> Self {
+        Self {
+            kind,
+            intro,
+            content,
+            list: List::starting_at(content, n_operands),
+            rows: None,
+            in_keys: false,
+            in_set: false,
+            sole_array: None,
+        }
+    }
+
+    fn has_list(&self) -> bool {
+        matches!(self.kind, FrameKind::In { .. } | FrameKind::Array)
+    }
+
+    /// Whether its list had exactly one element.
+    fn is_single(&self) -> bool {
+        self.has_list() && self.list.n == 1 && !self.list.collapsed
+    }
+}
+
+/// What was written last; decides about spaces, signs and positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Previous {
+    Start,
+    Open,
+    Close,
+    Dot,
+    Cast,
+    Comma,
+    Operator,
+    Word(Keyword),
+    Operand,
+    /// A number that stays: a position or a type modifier.
+    Number,
+    Other,
+}
+
+/// Which name of a statement is made up by the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MadeUpName {
+    No,
+    /// The next word that is not one of the statement's own.
+    Next,
+}
+
+/// Statement's first word, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Unknown,
+    /// CREATE, ALTER: NULL and DEFAULT belong to definitions, PASSWORD to roles.
+    Definition,
+    Other,
+}
+
+/// Where the type name of a cast is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TypeName {
+    No,
+    Expected,
+    Read,
+}
+
+/// Normalises one text after another without allocating anew. One per thread.
+#[derive(Debug)]
+pub struct Normaliser {
+    text: Vec<u8>,
+    operands: Vec<OperandSpan>,
+    frames: Vec<Frame>,
+    previous: Previous,
+    verb: Verb,
+    name: MadeUpName,
+    type_name: TypeName,
+    /// A `;` waits for another statement to follow.
+    pending_semicolon: bool,
+    /// INTO was read: the next `(` opens its column list.
+    after_into: bool,
+    /// The next token is a password.
+    expects_secret: bool,
+    /// Open brackets beyond [`MAX_DEPTH`].
+    n_too_deep: u32,
+    /// Working text's length before the last word, and before the word or operator ahead of it.
+    word_at: usize,
+    /// The operator or word before the last word, as far as ANY and IN ask for it.
+    before_word: BeforeWord,
+    before_word_at: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BeforeWord {
+    Nothing,
+    Equal,
+    NotEqual,
+    Not,
+}
+
+impl Default for Normaliser {
+    fn default() -> Self {
+        Self {
+            text: Vec::new(),
+            operands: Vec::new(),
+            frames: Vec::new(),
+            previous: Previous::Start,
+            verb: Verb::Unknown,
+            name: MadeUpName::No,
+            type_name: TypeName::No,
+            pending_semicolon: false,
+            after_into: false,
+            expects_secret: false,
+            n_too_deep: 0,
+            word_at: 0,
+            before_word: BeforeWord::Nothing,
+            before_word_at: 0,
+        }
+    }
+}
+
+impl Normaliser {
+    /// Normalises `sql`; its operands and text stay readable until the next call. Linear time, never fails.
+    pub fn run(&mut self, sql: &[u8]) -> Fingerprint {
+        self.reset();
+        let mut lexer = Lexer::new(sql);
+        while let Some(token) = lexer.next() {
+            self.token(sql, token, &mut lexer);
+        }
+        self.finish_rows();
+        Fingerprint(xxh3_64(&self.text))
+    }
+
+    /// What stood at each placeholder of the last text, in order.
+    #[must_use]
+    pub fn operands(&self) -> &[OperandSpan] {
+        &self.operands
+    }
+
+    /// The last text's normalised form, placeholders as `$1`, `$2` … in order of appearance.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = Vec::with_capacity(self.text.len() + 2 * self.operands.len());
+        let mut n = 0;
+        for part in self.text.split_inclusive(|byte| *byte == PLACEHOLDER) {
+            match part.split_last() {
+                Some((&PLACEHOLDER, head)) => {
+                    n += 1;
+                    text.extend_from_slice(head);
+                    text.extend_from_slice(format!("${n}").as_bytes());
+                }
+                _ => text.extend_from_slice(part),
+            }
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn reset(&mut self) {
+        self.text.clear();
+        self.operands.clear();
+        self.frames.clear();
+        self.frames.push(Frame::new(FrameKind::Plain, 0, 0, 0));
+        self.start_statement();
+        self.pending_semicolon = false;
+        self.n_too_deep = 0;
+        self.previous = Previous::Start;
+    }
+
+    fn start_statement(&mut self) {
+        self.verb = Verb::Unknown;
+        self.name = MadeUpName::No;
+        self.type_name = TypeName::No;
+        self.after_into = false;
+        self.expects_secret = false;
+        self.before_word = BeforeWord::Nothing;
+        let frame = self.frame();
+        frame.in_keys = false;
+        frame.in_set = false;
+    }
+
+    fn frame(&mut self) -> &mut Frame {
+        self.frames
+            .last_mut()
+            .expect("the outermost frame is never popped")
+    }
+
+    fn token(&mut self, sql: &[u8], token: Token, lexer: &mut Lexer<'_>) {
+        if token.kind == TokenKind::ListMarker {
+            return self.marker();
+        }
+        self.flush_semicolon(token.kind);
+        if self.expects_secret {
+            return self.secret(sql, token);
+        }
+        let raw = &sql[token.start..token.end];
+        if !matches!(token.kind, TokenKind::Comma | TokenKind::Open) {
+            self.finish_rows();
+        }
+        match token.kind {
+            TokenKind::Word => self.word(raw, token),
+            TokenKind::QuotedIdentifier => self.quoted(raw),
+            TokenKind::String => self.operand(token, OperandKind::String),
+            TokenKind::Number => self.number(raw, token),
+            TokenKind::Parameter => self.operand(token, parameter_kind(raw)),
+            TokenKind::Operator => self.operator(raw, token, lexer),
+            TokenKind::Open => self.open(b'('),
+            TokenKind::OpenBracket => self.open(b'['),
+            TokenKind::Close => self.close(b')'),
+            TokenKind::CloseBracket => self.close(b']'),
+            TokenKind::Comma => self.comma(),
+            TokenKind::Semicolon => self.pending_semicolon = self.previous != Previous::Start,
+            TokenKind::Dot => self.glued(b".", Previous::Dot),
+            TokenKind::Cast => {
+                self.glued(b"::", Previous::Cast);
+                self.type_name = TypeName::Expected;
+            }
+            TokenKind::Colon | TokenKind::Other | TokenKind::ListMarker => {
+                self.spaced(raw, Previous::Other);
+            }
+        }
+        if token.kind != TokenKind::Word && token.kind != TokenKind::Cast {
+            self.end_type_name(token.kind);
+        }
+        let starts_nothing = matches!(token.kind, TokenKind::Open | TokenKind::Semicolon);
+        if self.verb == Verb::Unknown && !starts_nothing {
+            self.verb = Verb::Other;
+        }
+    }
+
+    /// A `;` is only written once another statement follows it.
+    fn flush_semicolon(&mut self, next: TokenKind) {
+        if self.pending_semicolon && next != TokenKind::Semicolon {
+            self.finish_rows();
+            self.pending_semicolon = false;
+            self.text.push(b';');
+            self.previous = Previous::Other;
+            self.start_statement();
+        }
+    }
+
+    fn space(&mut self) {
+        let glue = matches!(
+            self.previous,
+            Previous::Start | Previous::Open | Previous::Dot | Previous::Cast
+        );
+        if !glue {
+            self.text.push(b' ');
+        }
+    }
+
+    fn spaced(&mut self, raw: &[u8], previous: Previous) {
+        self.space();
+        self.push_clean(raw);
+        self.previous = previous;
+    }
+
+    fn glued(&mut self, raw: &[u8], previous: Previous) {
+        if matches!(
+            self.previous,
+            Previous::Operator | Previous::Number | Previous::Other | Previous::Comma
+        ) {
+            self.text.push(b' ');
+        }
+        self.text.extend_from_slice(raw);
+        self.previous = previous;
+    }
+
+    /// Copies input, keeping the placeholder's byte out.
+    fn push_clean(&mut self, raw: &[u8]) {
+        let at = self.text.len();
+        self.text.extend_from_slice(raw);
+        for byte in &mut self.text[at..] {
+            if *byte == PLACEHOLDER {
+                *byte = b' ';
+            }
+        }
+    }
+
+    fn operand(&mut self, token: Token, kind: OperandKind) {
+        self.operand_at(token.start, token.end, kind);
+    }
+
+    fn operand_at(&mut self, start: usize, end: usize, kind: OperandKind) {
+        self.space();
+        self.text.push(PLACEHOLDER);
+        self.operands.push(OperandSpan {
+            start: start as u32,
+            end: end as u32,
+            kind,
+            list_len: 1,
+        });
+        self.previous = Previous::Operand;
+    }
+
+    /// The token behind PASSWORD, whatever it is; NULL there takes a password away.
+    fn secret(&mut self, sql: &[u8], token: Token) {
+        self.expects_secret = false;
+        if sql[token.start..token.end].eq_ignore_ascii_case(b"null") {
+            self.spaced(b"null", Previous::Word(Keyword::Null));
+        } else {
+            self.operand(token, OperandKind::Secret);
+        }
+    }
+
+    fn number(&mut self, raw: &[u8], token: Token) {
+        let in_keys = self.frame().in_keys;
+        let is_position = in_keys
+            && matches!(self.previous, Previous::Comma | Previous::Word(Keyword::By))
+            && raw.iter().all(u8::is_ascii_digit);
+        if is_position || self.frame().kind == FrameKind::TypeModifier {
+            self.spaced(raw, Previous::Number);
+        } else {
+            self.operand(token, OperandKind::Number);
+        }
+    }
+
+    /// `!=` is `<>`; a sign before a number belongs to it.
+    fn operator(&mut self, raw: &[u8], token: Token, lexer: &mut Lexer<'_>) {
+        if matches!(raw, b"-" | b"+") && self.awaits_operand() {
+            let mut ahead = lexer.clone();
+            if let Some(number) = ahead.next()
+                && number.kind == TokenKind::Number
+            {
+                *lexer = ahead;
+                return self.operand_at(token.start, number.end, OperandKind::Number);
+            }
+        }
+        self.before_word_at = self.text.len();
+        self.before_word = match raw {
+            b"=" => BeforeWord::Equal,
+            b"<>" | b"!=" => BeforeWord::NotEqual,
+            _ => BeforeWord::Nothing,
+        };
+        let raw = if raw == b"!=" { b"<>" } else { raw };
+        self.spaced(raw, Previous::Operator);
+    }
+
+    fn awaits_operand(&self) -> bool {
+        match self.previous {
+            Previous::Start
+            | Previous::Open
+            | Previous::Comma
+            | Previous::Operator
+            | Previous::Other => true,
+            Previous::Word(keyword) => keyword.awaits_operand(),
+            Previous::Close
+            | Previous::Dot
+            | Previous::Cast
+            | Previous::Operand
+            | Previous::Number => false,
+        }
+    }
+
+    fn quoted(&mut self, raw: &[u8]) {
+        if self.name == MadeUpName::Next {
+            return self.made_up_name();
+        }
+        let inner = raw
+            .strip_prefix(b"\"")
+            .and_then(|raw| raw.strip_suffix(b"\""));
+        match inner {
+            Some(inner) if self.is_plain(inner) => self.spaced(inner, Previous::Operand),
+            _ => self.spaced(raw, Previous::Operand),
+        }
+    }
+
+    fn made_up_name(&mut self) {
+        self.name = MadeUpName::No;
+        self.spaced(b"_", Previous::Word(Keyword::Identifier));
+    }
+
+    fn word(&mut self, raw: &[u8], token: Token) {
+        let before = (self.text.len(), self.previous);
+        self.space();
+        let at = self.text.len();
+        self.text.extend_from_slice(raw);
+        self.text[at..].make_ascii_lowercase();
+        let keyword = keyword(&self.text[at..]);
+        if self.verb == Verb::Unknown {
+            self.first_word(at);
+        } else if self.name == MadeUpName::Next && !is_own_word(&self.text[at..]) {
+            self.text.truncate(before.0);
+            return self.made_up_name();
+        }
+        self.read_type_name(at);
+        if let Some(kind) = self.value_keyword(keyword, before.1) {
+            self.text.truncate(before.0);
+            return self.operand(token, kind);
+        }
+        self.note_keyword(keyword, before);
+        self.previous = Previous::Word(keyword);
+    }
+
+    /// NULL, TRUE and FALSE where they are values.
+    fn value_keyword(&mut self, keyword: Keyword, previous: Previous) -> Option<OperandKind> {
+        if self.verb == Verb::Definition {
+            return None;
+        }
+        let frame = self.frame();
+        let in_row = frame.kind == FrameKind::Row;
+        let is_data = in_row && matches!(previous, Previous::Open | Previous::Comma)
+            || frame.in_set && previous == Previous::Operator;
+        match (keyword, previous) {
+            (Keyword::Boolean, _) if is_data => Some(OperandKind::Boolean),
+            (
+                Keyword::Null,
+                Previous::Word(Keyword::Is | Keyword::Not | Keyword::On | Keyword::Set),
+            ) => None,
+            (Keyword::Null, _) if self.awaits_operand() => Some(OperandKind::Null),
+            _ => None,
+        }
+    }
+
+    fn note_keyword(&mut self, keyword: Keyword, before: (usize, Previous)) {
+        self.note_before_word(before);
+        if keyword == Keyword::Identifier {
+            return;
+        }
+        let is_definition = self.verb == Verb::Definition;
+        let (content, n_operands) = (self.text.len(), self.operands.len());
+        self.after_into = keyword == Keyword::Into;
+        let frame = self.frame();
+        if matches!(keyword, Keyword::Query | Keyword::Values)
+            && frame.has_list()
+            && before.1 == Previous::Open
+        {
+            // a subquery, not a list of values
+            frame.kind = FrameKind::Plain;
+        }
+        match keyword {
+            Keyword::By => frame.in_keys = true,
+            Keyword::Set => frame.in_set = !is_definition,
+            Keyword::EndsList => {
+                frame.in_keys = false;
+                frame.in_set = false;
+            }
+            Keyword::Values => frame.rows = Some(List::starting_at(content, n_operands)),
+            Keyword::Password => self.expects_secret = is_definition,
+            _ => {}
+        }
+    }
+
+    /// Remembers what stands before the word that was just written, for IN and ANY.
+    fn note_before_word(&mut self, before: (usize, Previous)) {
+        if before.1 != Previous::Operator {
+            self.before_word = match before.1 {
+                Previous::Word(Keyword::Not) => BeforeWord::Not,
+                _ => BeforeWord::Nothing,
+            };
+            self.before_word_at = self.word_at;
+        }
+        self.word_at = before.0;
+    }
+
+    /// Learns from a statement's first word, which stands at `at` in the working text.
+    fn first_word(&mut self, at: usize) {
+        self.verb = match &self.text[at..] {
+            b"create" | b"alter" => Verb::Definition,
+            b"savepoint" | b"release" | b"rollback" | b"declare" | b"close" | b"fetch"
+            | b"move" | b"deallocate" | b"prepare" => {
+                self.name = MadeUpName::Next;
+                Verb::Other
+            }
+            _ => Verb::Other,
+        };
+    }
+
+    fn read_type_name(&mut self, at: usize) {
+        let in_cast = self.frame().kind == FrameKind::Cast;
+        self.type_name = match (self.type_name, &self.text[at..]) {
+            (TypeName::Expected, _) | (TypeName::Read, b"varying" | b"precision") => TypeName::Read,
+            (_, b"as") if in_cast => TypeName::Expected,
+            _ => TypeName::No,
+        };
+    }
+
+    fn end_type_name(&mut self, kind: TokenKind) {
+        self.type_name = match (self.type_name, kind) {
+            (TypeName::Read, TokenKind::Dot) => TypeName::Expected,
+            (TypeName::Expected, TokenKind::QuotedIdentifier) => TypeName::Read,
+            _ => TypeName::No,
+        };
+    }
+
+    fn open(&mut self, bracket: u8) {
+        let kind = self.frame_kind(bracket);
+        if kind != FrameKind::Row {
+            self.finish_rows();
+        }
+        if self.sets_off(bracket) {
+            self.space();
+        }
+        if kind == FrameKind::Row {
+            self.start_row();
+        }
+        self.text.push(bracket);
+        self.previous = Previous::Open;
+        self.after_into = false;
+        if self.frames.len() < MAX_DEPTH {
+            let intro = match (kind, self.before_word) {
+                (FrameKind::Any { .. }, _) | (_, BeforeWord::Not) => self.before_word_at,
+                _ => self.word_at,
+            };
+            let frame = Frame::new(kind, intro, self.text.len(), self.operands.len());
+            self.frames.push(frame);
+        } else {
+            self.n_too_deep += 1;
+        }
+    }
+
+    fn frame_kind(&mut self, bracket: u8) -> FrameKind {
+        let parent = *self.frame();
+        match (bracket, self.previous) {
+            (b'[', Previous::Word(Keyword::Array)) => FrameKind::Array,
+            (b'[', Previous::Open | Previous::Comma) if parent.kind == FrameKind::Array => {
+                FrameKind::Array
+            }
+            (b'[', _) => FrameKind::Plain,
+            (_, _) if self.type_name == TypeName::Read => FrameKind::TypeModifier,
+            (_, Previous::Word(Keyword::Values) | Previous::Comma) if parent.rows.is_some() => {
+                FrameKind::Row
+            }
+            (_, Previous::Word(Keyword::In)) => FrameKind::In {
+                negated: self.before_word == BeforeWord::Not,
+            },
+            (_, Previous::Word(Keyword::Any)) if self.before_word == BeforeWord::Equal => {
+                FrameKind::Any { negated: false }
+            }
+            (_, Previous::Word(Keyword::All)) if self.before_word == BeforeWord::NotEqual => {
+                FrameKind::Any { negated: true }
+            }
+            (_, Previous::Word(Keyword::Cast)) => FrameKind::Cast,
+            _ => FrameKind::Plain,
+        }
+    }
+
+    /// Whether a space goes before an opening bracket: not in a call or a subscript.
+    fn sets_off(&self, bracket: u8) -> bool {
+        match self.previous {
+            Previous::Operator | Previous::Comma | Previous::Other => true,
+            Previous::Word(_) | Previous::Operand if self.after_into => true,
+            Previous::Word(keyword) => bracket == b'(' && keyword.awaits_operand(),
+            _ => false,
+        }
+    }
+
+    fn close(&mut self, bracket: u8) {
+        if self.n_too_deep > 0 {
+            self.n_too_deep -= 1;
+            self.text.push(bracket);
+        } else if self.frames.len() > 1 {
+            self.finish_element();
+            let frame = self.frames.pop().expect("checked just above");
+            self.close_frame(&frame, bracket);
+        } else {
+            self.text.push(bracket);
+        }
+        self.previous = Previous::Close;
+    }
+
+    fn close_frame(&mut self, frame: &Frame, bracket: u8) {
+        if self.close_single(frame) {
+            return;
+        }
+        if frame.list.collapsed && frame.has_list() {
+            self.text.push(b' ');
+            self.text.extend_from_slice(LIST_MARKER);
+        }
+        let end = self.text.len();
+        self.text.push(bracket);
+        if frame.kind == FrameKind::Row {
+            self.finish_row();
+        }
+        let parent = self.frame();
+        // an array of one element that is all its parent holds
+        if frame.is_single() && parent.content + b"array[".len() == frame.content {
+            parent.sole_array = Some((frame.content, end));
+        }
+    }
+
+    /// Closes `IN (x)` and `ANY (ARRAY[x])` by rewriting them to `= x`, where they are that.
+    fn close_single(&mut self, frame: &Frame) -> bool {
+        let end = self.text.len();
+        match (frame.kind, frame.sole_array) {
+            (FrameKind::In { negated }, _) if frame.is_single() => {
+                self.rewrite_to_equal(frame.intro, (frame.content, end), negated)
+            }
+            (FrameKind::Any { negated }, Some(array)) if array.1 + 1 == end => {
+                self.rewrite_to_equal(frame.intro, array, negated)
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes `= x` in place of `IN (x)`, where `x` is a plain value that stands at `start..end` of the working text.
+    fn rewrite_to_equal(
+        &mut self,
+        intro: usize,
+        (start, end): (usize, usize),
+        negated: bool,
+    ) -> bool {
+        if intro == 0 || !is_value(&self.text[start..end]) {
+            return false;
+        }
+        let operator: &[u8] = if negated { b" <> " } else { b" = " };
+        let len = end - start;
+        self.text.copy_within(start..end, intro + operator.len());
+        self.text[intro..intro + operator.len()].copy_from_slice(operator);
+        self.text.truncate(intro + operator.len() + len);
+        true
+    }
+
+    fn comma(&mut self) {
+        let in_rows = self.previous == Previous::Close && self.frame().rows.is_some();
+        if !in_rows {
+            self.finish_rows();
+        }
+        if self.frame().has_list() {
+            self.finish_element();
+            let (cut, n_operands) = (self.text.len(), self.operands.len());
+            let list = &mut self.frame().list;
+            list.cut = cut;
+            list.current = cut + b", ".len();
+            list.operands = n_operands;
+        } else if in_rows {
+            let (cut, n_operands) = (self.text.len(), self.operands.len());
+            if let Some(rows) = &mut self.frame().rows {
+                rows.cut = cut;
+                rows.operands = n_operands;
+            }
+        }
+        self.text.push(b',');
+        self.previous = Previous::Comma;
+    }
+
+    fn finish_element(&mut self) {
+        let len = self.text.len();
+        let frame = self.frame();
+        let mut list = frame.list;
+        if !frame.has_list() || list.current >= len {
+            return;
+        }
+        self.finish_list_element(&mut list);
+        self.frame().list = list;
+    }
+
+    /// Ends the current element; takes it back when it reads like the first or the last one kept.
+    fn finish_list_element(&mut self, list: &mut List) {
+        let range = (list.current, self.text.len());
+        let operands = (list.operands, self.operands.len());
+        list.n += 1;
+        if list.n == 1 {
+            list.first = range;
+            list.last = range;
+            list.first_operands = operands;
+            return;
+        }
+        let read = |(start, end): (usize, usize)| &self.text[start..end];
+        let is_alike = read(range) == read(list.first) || read(range) == read(list.last);
+        if !is_alike || operands.0 == operands.1 {
+            list.last = range;
+            return;
+        }
+        list.collapsed = true;
+        let end = self.operands[operands.1 - 1].end;
+        self.operands.truncate(operands.0);
+        self.text.truncate(list.cut);
+        let (first, first_end) = list.first_operands;
+        let is_scalar = first_end == first + 1;
+        for operand in &mut self.operands[first..first_end] {
+            operand.list_len = list.n;
+            if is_scalar {
+                operand.end = end;
+            }
+        }
+    }
+
+    fn start_row(&mut self) {
+        let current = self.text.len();
+        if let Some(rows) = &mut self.frame().rows {
+            rows.current = current;
+        }
+    }
+
+    fn finish_row(&mut self) {
+        if let Some(mut rows) = self.frame().rows {
+            self.finish_list_element(&mut rows);
+            self.frame().rows = Some(rows);
+        }
+    }
+
+    /// Ends the rows of VALUES in this frame, when there are any.
+    fn finish_rows(&mut self) {
+        if let Some(rows) = self.frame().rows.take()
+            && rows.collapsed
+        {
+            self.text.push(b' ');
+            self.text.extend_from_slice(LIST_MARKER);
+        }
+    }
+
+    /// A list that Postgres 18, or this function, collapsed before.
+    fn marker(&mut self) {
+        if self.pending_semicolon {
+            return;
+        }
+        let n_operands = self.operands.len();
+        let frame = self.frame();
+        let is_list = frame.has_list();
+        let list = match &mut frame.rows {
+            Some(rows) if rows.n > 0 => rows,
+            _ if is_list => &mut frame.list,
+            _ => return,
+        };
+        list.collapsed = true;
+        let (first, end) = match list.n {
+            0 => (list.operands, n_operands),
+            _ => list.first_operands,
+        };
+        for operand in &mut self.operands[first..end] {
+            operand.list_len = 0;
+        }
+    }
+
+    /// Whether a quoted identifier means the same without its quotes, to Postgres and to this file.
+    fn is_plain(&self, inner: &[u8]) -> bool {
+        let starts = matches!(inner.first(), Some(b'a'..=b'z' | b'_'));
+        let plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        let means_nothing = match keyword(inner) {
+            Keyword::Identifier => true,
+            Keyword::Password => self.verb != Verb::Definition,
+            _ => false,
+        };
+        starts
+            && inner.iter().all(plain)
+            && means_nothing
+            && !std::str::from_utf8(inner).is_ok_and(quote::is_keyword)
+    }
+}
+
+/// Words of SAVEPOINT, RELEASE, ROLLBACK, FETCH, MOVE, CLOSE, DEALLOCATE and PREPARE that come before the name.
+fn is_own_word(word: &[u8]) -> bool {
+    const OWN: &[&[u8]] = &[
+        b"savepoint",
+        b"to",
+        b"work",
+        b"transaction",
+        b"prepare",
+        b"prepared",
+        b"all",
+        b"from",
+        b"in",
+        b"next",
+        b"prior",
+        b"first",
+        b"last",
+        b"absolute",
+        b"relative",
+        b"forward",
+        b"backward",
+        b"and",
+        b"no",
+        b"chain",
+        b"as",
+        b"release",
+    ];
+    OWN.contains(&word)
+}
+
+fn parameter_kind(raw: &[u8]) -> OperandKind {
+    let digits = raw.iter().skip(1).map(|byte| u32::from(byte - b'0'));
+    let n = digits.fold(0u32, |n, digit| n.saturating_mul(10).saturating_add(digit));
+    OperandKind::Parameter(u16::try_from(n).unwrap_or(u16::MAX))
+}
+
+/// A lone placeholder with or without a cast, or a row of placeholders.
+fn is_value(text: &[u8]) -> bool {
+    let is_row = || {
+        text.iter()
+            .all(|b| matches!(*b, PLACEHOLDER | b'(' | b')' | b',' | b' '))
+    };
+    match text.first() {
+        Some(&PLACEHOLDER) => !text.contains(&b' '),
+        Some(b'(') => text.len() > 2 && is_row(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,138 @@
 //! Index selection: propose candidates (pure), price them with a planner (`WhatIf`), choose the best set (pure).
 
+mod bind;
+pub mod choose;
 mod model;
+mod name;
+mod price;
+mod propose;
+mod recommend;
+mod roles;
+mod selectivity;
+mod size;
+mod structural;
 mod what_if;
+mod write_cost;
 
 pub use model::{Advice, Candidate, PricedQuery, Reason, Recommendation, WhyNot};
+pub use size::btree_bytes;
 pub use what_if::{NoPlanner, PlannedQuery, WhatIf, WhatIfError};
+
+use std::collections::BTreeMap;
+
+use price::Pricer;
+use write_cost::Written;
+
+use crate::{catalog::Catalog, plan::WhatIfKind, sql::Fingerprint, workload::Workload};
+
+/// What bounds and steers advice.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Statements considered, heaviest first.
+    pub max_queries: usize,
+    /// Calls below which a statement is left alone.
+    pub min_calls: u64,
+    /// Share of all time below which a statement is left alone, unless it is slow by itself.
+    pub min_query_share: f64,
+    /// Mean time in ms from which a statement counts as slow by itself.
+    pub slow_ms: f64,
+    /// Least share of all time that an index must save net of its upkeep.
+    pub min_saved_share: f64,
+    /// Least share of one statement's cost that an index must save (Azure's autonomous tuning asks for the same 20 %).
+    pub min_query_gain: f64,
+    /// Planner calls at most.
+    pub max_planner_calls: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_queries: 500,
+            min_calls: 0,
+            min_query_share: 0.0005,
+            slow_ms: 100.0,
+            min_saved_share: 0.001,
+            min_query_gain: 0.2,
+            max_planner_calls: 5_000,
+        }
+    }
+}
+
+/// Works out which indexes the workload wants. Deterministic for the same inputs and planner answers; statements that can't be planned
+/// are counted and leave the rest alone.
+pub async fn advise<W: WhatIf + Sync>(
+    catalog: &Catalog,
+    workload: &Workload,
+    what_if: &W,
+    options: &Options,
+) -> Advice {
+    let bound = bind::bind(catalog, workload, options);
+    let proposals = propose::propose(catalog, &bound.queries);
+    let written = Written::of(catalog, workload);
+    let kind = what_if.kind();
+    let mut pricer = Pricer::new(
+        what_if,
+        &bound.queries,
+        &proposals,
+        options.max_planner_calls,
+    );
+    let verified = match kind {
+        WhatIfKind::None => structural::verified(
+            catalog,
+            &bound.queries,
+            &proposals,
+            &pricer.applies,
+            options,
+        ),
+        _ => {
+            recommend::priced(
+                catalog,
+                &mut pricer,
+                &bound.queries,
+                &proposals,
+                &written,
+                options,
+            )
+            .await
+        }
+    };
+    let mut skipped = bound.skipped;
+    skipped.append(&mut pricer.failures);
+    Advice {
+        why_not: recommend::why_not(&bound.queries, &proposals, &pricer, &verified, options),
+        recommendations: recommend::recommendations(
+            catalog,
+            &bound.queries,
+            &proposals,
+            &written,
+            verified,
+            kind,
+        ),
+        what_if: kind,
+        pricing: pricing_in_words(kind, pricer.stopped.as_deref()),
+        n_planner_calls: pricer.n_calls,
+        skipped: listed(skipped),
+    }
+}
+
+fn listed(skipped: BTreeMap<String, (u64, Fingerprint)>) -> Vec<(String, u64, Fingerprint)> {
+    skipped
+        .into_iter()
+        .map(|(reason, (n, example))| (reason, n, example))
+        .collect()
+}
+
+fn pricing_in_words(kind: WhatIfKind, stopped: Option<&str>) -> String {
+    let who = match kind {
+        WhatIfKind::Twin => "priced by a local twin of the planner",
+        WhatIfKind::Hypopg => "priced by the audited server with hypothetical indexes (HypoPG)",
+        WhatIfKind::Real => "priced with indexes really built in rolled-back transactions",
+        WhatIfKind::None => {
+            "not priced: no planner could be asked, so index advice rests on structure and statistics alone"
+        }
+    };
+    match stopped {
+        Some(why) => format!("{who}; stopped early: {why}"),
+        None => who.to_owned(),
+    }
+}

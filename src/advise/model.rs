@@ -52,6 +52,8 @@ pub struct PricedQuery {
     pub plan_before: String,
     /// One line about the plan after.
     pub plan_after: String,
+    /// Share of the query's time that this index saves, 0–1: the planner's cost ratio, shared out where the plan uses several new indexes.
+    pub saved_fraction: f64,
 }
 
 /// An index to create, with its proof.
@@ -61,7 +63,7 @@ pub struct Recommendation {
     pub def: IndexDef,
     /// Kind, which names the rule.
     pub reason: Reason,
-    /// Queries served, most time saved first. Empty when nothing could be priced.
+    /// Queries served, most time saved first. When no planner priced them, the costs are of our own scan model.
     pub queries: Vec<PricedQuery>,
     /// Estimated size in bytes.
     pub size_bytes: u64,

@@ -1,0 +1,308 @@
+//! The workload seen through the catalog: each statement's scans with their relation, and which values are constant in practice.
+
+use std::collections::BTreeMap;
+
+use super::{Options, PlannedQuery, selectivity};
+use crate::{
+    catalog::{Catalog, Column, Persistence, Relation, RelationKind},
+    sql::{
+        Fingerprint, QueryShape, StatementKind, canonical,
+        canonical::Conjunct,
+        quote_identifier, quote_literal,
+        shape::{self, Comparison, Operand, Predicate, RelationRef, Scan, ScanRole, Target},
+    },
+    workload::{Loads, PlaceholderFacts, Query, Workload},
+};
+
+/// Rows below which no index is proposed: the whole table is a few pages, and plans flip with every ANALYZE.
+const MIN_ROWS: f64 = 1_000.0;
+
+/// Pages below which no index is proposed (1 MiB): read in sequence from cache in less than a millisecond.
+const MIN_PAGES: u64 = 128;
+
+/// Calls from which a value that never changed counts as constant.
+const MIN_CONSTANT_CALLS: u64 = 5;
+
+/// Distinct values up to which a column is a category, whose values are schema rather than data. Most enums and states have fewer than 20.
+const MAX_CATEGORIES: f64 = 100.0;
+
+/// A statement with the relations that it reads.
+#[derive(Debug)]
+pub(super) struct BoundQuery<'a> {
+    pub(super) query: &'a Query,
+    /// Share of all time seen, 0–1; of calls where no times are known.
+    pub(super) share: f64,
+    pub(super) planned: PlannedQuery,
+    pub(super) scans: Vec<BoundScan<'a>>,
+}
+
+/// One scan of a base relation that could use an index.
+#[derive(Debug)]
+pub(super) struct BoundScan<'a> {
+    pub(super) relation: &'a Relation,
+    pub(super) scan: Scan,
+    /// Conditions whose value is the same in every execution.
+    pub(super) constants: Vec<ConstantCondition>,
+    /// All of `constants` as canonical conditions, for proving partial indexes.
+    pub(super) conjuncts: Vec<Conjunct>,
+}
+
+/// A condition that holds with the same value in every execution seen.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ConstantCondition {
+    pub(super) column: String,
+    /// As it would stand in an index's WHERE.
+    pub(super) sql: String,
+    /// Share of rows that pass.
+    pub(super) selectivity: f64,
+    /// The value reached the server as a parameter.
+    pub(super) as_parameter: bool,
+}
+
+/// What was bound, and what was left out.
+#[derive(Debug, Default)]
+pub(super) struct Bound<'a> {
+    pub(super) queries: Vec<BoundQuery<'a>>,
+    /// Reason → count and first example.
+    pub(super) skipped: BTreeMap<String, (u64, Fingerprint)>,
+}
+
+/// Binds the statements worth advice, heaviest first.
+pub(super) fn bind<'a>(
+    catalog: &'a Catalog,
+    workload: &'a Workload,
+    options: &Options,
+) -> Bound<'a> {
+    let columns_of = |relation: &RelationRef| {
+        let relation = catalog.resolve(relation.schema.as_deref(), &relation.name)?;
+        Some(relation.columns.iter().map(|c| c.name.clone()).collect())
+    };
+    let shares = Shares::of(workload);
+    let mut heaviest: Vec<(&Query, f64)> = workload
+        .queries
+        .iter()
+        .filter(|query| {
+            query.kind != StatementKind::Utility && query.n_calls() >= options.min_calls
+        })
+        .map(|query| (query, shares.share(query)))
+        .filter(|(query, share)| {
+            *share >= options.min_query_share || query.mean_ms() >= options.slow_ms
+        })
+        .collect();
+    heaviest.sort_by(|(a, share_a), (b, share_b)| {
+        share_b
+            .total_cmp(share_a)
+            .then(a.fingerprint.cmp(&b.fingerprint))
+    });
+    let mut bound = Bound::default();
+    for (query, share) in heaviest.into_iter().take(options.max_queries) {
+        match shape::parse_with(&query.sample, &columns_of) {
+            Ok(shape) => {
+                let normalised = shape::parse_with(&query.text, &columns_of).ok();
+                bound.queries.extend(bind_query(
+                    catalog,
+                    query,
+                    share,
+                    &shape,
+                    normalised.as_ref(),
+                ));
+            }
+            Err(error) => {
+                let entry = bound.skipped.entry(error.to_string());
+                entry.or_insert((0, query.fingerprint)).0 += 1;
+            }
+        }
+    }
+    bound
+}
+
+/// Shares of time, or of calls when the inputs tell no times.
+struct Shares {
+    loads: Loads,
+    n_calls: Option<u64>,
+}
+
+impl Shares {
+    fn of(workload: &Workload) -> Self {
+        let has_times = workload.total_time_ms() > 0.0;
+        let n_calls = || {
+            workload
+                .queries
+                .iter()
+                .map(Query::n_calls)
+                .sum::<u64>()
+                .max(1)
+        };
+        Self {
+            loads: Loads::of(workload),
+            n_calls: (!has_times).then(n_calls),
+        }
+    }
+
+    fn share(&self, query: &Query) -> f64 {
+        match self.n_calls {
+            Some(n_calls) => query.n_calls() as f64 / n_calls as f64,
+            None => self.loads.share(query),
+        }
+    }
+}
+
+fn bind_query<'a>(
+    catalog: &'a Catalog,
+    query: &'a Query,
+    share: f64,
+    with_literals: &QueryShape,
+    normalised: Option<&QueryShape>,
+) -> Option<BoundQuery<'a>> {
+    let scans: Vec<BoundScan<'a>> = with_literals
+        .scans
+        .iter()
+        .enumerate()
+        .filter(|(_, scan)| scan.role != ScanRole::InsertInto)
+        .filter_map(|(at, scan)| {
+            let name = &scan.relation;
+            let relation = catalog.resolve(name.schema.as_deref(), &name.name)?;
+            is_worth_an_index(catalog, relation).then(|| {
+                let twin = normalised.and_then(|shape| shape.scans.get(at));
+                bind_scan(relation, scan, twin, query)
+            })
+        })
+        .collect();
+    (!scans.is_empty()).then(|| BoundQuery {
+        query,
+        share,
+        planned: PlannedQuery {
+            sql: query.sample.clone(),
+            search_path: catalog.server.search_path.clone(),
+        },
+        scans,
+    })
+}
+
+/// Tables and materialised views of some size that are the user's own. A partitioned table's rows are in its leaves.
+pub(super) fn is_worth_an_index(catalog: &Catalog, relation: &Relation) -> bool {
+    let is_kind = matches!(
+        relation.kind,
+        RelationKind::Table | RelationKind::PartitionedTable | RelationKind::MaterializedView
+    );
+    let (n_rows, n_pages) = extent(catalog, relation);
+    is_kind
+        && relation.persistence != Persistence::Temporary
+        && !relation.of_extension
+        && n_rows >= MIN_ROWS
+        && n_pages >= MIN_PAGES
+}
+
+/// Rows and pages, a partitioned table's summed over its leaves.
+fn extent(catalog: &Catalog, relation: &Relation) -> (f64, u64) {
+    let leaves = relation
+        .partition_leaves
+        .iter()
+        .filter_map(|name| catalog.relation(name));
+    leaves.fold(
+        (relation.n_rows.unwrap_or(0.0), relation.n_pages),
+        |(rows, pages), leaf| (rows + leaf.n_rows.unwrap_or(0.0), pages + leaf.n_pages),
+    )
+}
+
+fn bind_scan<'a>(
+    relation: &'a Relation,
+    scan: &Scan,
+    normalised: Option<&Scan>,
+    query: &Query,
+) -> BoundScan<'a> {
+    let facts = query
+        .log
+        .as_ref()
+        .map(|log| log.placeholders.as_slice())
+        .unwrap_or_default();
+    let constants: Vec<ConstantCondition> = scan
+        .predicates
+        .iter()
+        .enumerate()
+        .filter_map(|(at, predicate)| {
+            let twin = normalised
+                .and_then(|scan| scan.predicates.get(at))
+                .filter(|twin| twin.target == predicate.target);
+            let seen = twin.and_then(|twin| facts_of(twin, facts));
+            constant_condition(relation, predicate, seen, query)
+        })
+        .collect();
+    let conjuncts = constants
+        .iter()
+        .flat_map(|condition| canonical::conjuncts(&condition.sql))
+        .collect();
+    BoundScan {
+        relation,
+        scan: scan.clone(),
+        constants,
+        conjuncts,
+    }
+}
+
+/// What was seen at the placeholder that a normalised predicate compares with.
+fn facts_of<'f>(
+    predicate: &Predicate,
+    facts: &'f [PlaceholderFacts],
+) -> Option<&'f PlaceholderFacts> {
+    match predicate.operand {
+        Operand::Parameter(n) => facts.get(usize::from(n).checked_sub(1)?),
+        _ => None,
+    }
+}
+
+/// The condition as an index's WHERE could have it, if its value is fixed and a category.
+fn constant_condition(
+    relation: &Relation,
+    predicate: &Predicate,
+    seen: Option<&PlaceholderFacts>,
+    query: &Query,
+) -> Option<ConstantCondition> {
+    let Target::Column(name) = &predicate.target else {
+        return None;
+    };
+    let column = relation.column(name)?;
+    let quoted = quote_identifier(name);
+    let (sql, value, as_parameter) = match (predicate.comparison, &predicate.operand) {
+        (Comparison::IsNull, _) => (format!("{quoted} IS NULL"), None, false),
+        (Comparison::IsNotNull, _) => (format!("{quoted} IS NOT NULL"), None, false),
+        (Comparison::IsBool, Operand::Literal(value)) => {
+            (equality(column, value)?, Some(value.clone()), false)
+        }
+        (Comparison::Equal, Operand::Literal(_) | Operand::Parameter(_)) => {
+            let seen = seen.filter(|_| query.n_calls() >= MIN_CONSTANT_CALLS)?;
+            let value = seen.constant.clone()?;
+            (equality(column, &value)?, Some(value), seen.n_parameter > 0)
+        }
+        _ => return None,
+    };
+    Some(ConstantCondition {
+        column: name.clone(),
+        sql,
+        selectivity: selectivity::of_predicate(relation, predicate, value.as_deref()),
+        as_parameter,
+    })
+}
+
+/// `column = value` with the value spelled anew from what it means, so that nothing of the log's spelling gets into a migration.
+fn equality(column: &Column, value: &str) -> Option<String> {
+    let name = quote_identifier(&column.name);
+    let plain = selectivity::plain_value(value);
+    if column.type_name == "boolean" {
+        return match plain.as_str() {
+            "t" | "true" | "1" => Some(name),
+            "f" | "false" | "0" => Some(format!("NOT {name}")),
+            _ => None,
+        };
+    }
+    let n_distinct = column.stats.as_ref().map_or(0.0, |stats| stats.n_distinct);
+    if !(n_distinct > 0.0 && n_distinct <= MAX_CATEGORIES) {
+        return None;
+    }
+    let literal = match column.type_category {
+        'N' => plain.parse::<f64>().ok().map(|_| plain)?,
+        'S' | 'E' => quote_literal(&plain),
+        _ => return None,
+    };
+    Some(format!("{name} = {literal}"))
+}

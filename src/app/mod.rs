@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod completions;
+mod connect;
 mod context;
 mod error;
 mod migrate;

@@ -1,4 +1,13 @@
 //! The one integration-test binary: each topic is a module.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "clippy.toml allows both in test functions; here whole files are tests"
+)]
+
 mod report;
+mod server;
+#[allow(dead_code, reason = "for every topic to use")]
+mod support;
 mod tidy;

@@ -278,7 +278,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let mut said = Vec::new();
         let error = fetch(&bare(cache.path()), None, &mut |text| {
-            said.push(text.to_owned())
+            said.push(text.to_owned());
         })
         .unwrap_err();
         assert!(said.is_empty(), "{said:?}");

@@ -1,0 +1,357 @@
+//! Statistics of one fingerprint while the log is folded. Every part merges associatively and commutatively: integers, counts,
+//! histograms and sketches, and "first" by position in the input.
+
+use super::{
+    LogStats, Origin, ParameterSample, PlaceholderFacts, Protocol, ProtocolCounts, Share,
+    histogram::Histogram, sketch::DistinctSketch, value::Value,
+};
+
+/// Longest value kept while it is constant, bytes (partial-index advice needs categories, not documents).
+const MAX_CONSTANT_BYTES: usize = 64;
+/// Slowest executions whose parameters are kept.
+const MAX_SAMPLES: usize = 5;
+/// Longest text or parameter list kept with a sample, bytes.
+const MAX_SAMPLE_BYTES: usize = 4096;
+/// Distinct users, applications or labels kept apart for one fingerprint; the first ones seen.
+const MAX_SHARES: usize = 32;
+
+/// What is known of one execution, as statistics need it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observed<'a> {
+    pub(super) origin: Origin,
+    pub(super) time_us: i64,
+    pub(super) duration_us: Option<u64>,
+    pub(super) plan_us: u64,
+    pub(super) query_id: i64,
+    pub(super) protocol: Protocol,
+    pub(super) failed: bool,
+    pub(super) text: &'a [u8],
+    pub(super) parameters: &'a [u8],
+    /// Interned (user, database, application).
+    pub(super) client: u32,
+    /// Interned tags; 0 for none.
+    pub(super) label: u32,
+}
+
+/// Counts by interned symbol, first seen first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shares(Vec<(u32, u64)>);
+
+impl Shares {
+    pub(super) fn add(&mut self, symbol: u32, n: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == symbol) {
+            Some((_, count)) => *count += n,
+            None if self.0.len() < MAX_SHARES => self.0.push((symbol, n)),
+            None => {}
+        }
+    }
+
+    fn merge(&mut self, other: &Self, renumber: &[u32]) {
+        for &(symbol, n) in &other.0 {
+            self.add(renumber[symbol as usize], n);
+        }
+    }
+
+    /// The counts by what `name` makes of a symbol, most frequent first.
+    pub(super) fn by_name(&self, name: impl Fn(u32) -> Option<String>) -> Vec<Share> {
+        let mut shares: Vec<Share> = Vec::new();
+        for &(symbol, n) in &self.0 {
+            let Some(name) = name(symbol).filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            match shares.iter_mut().find(|share| share.name == name) {
+                Some(share) => share.n += n,
+                None => shares.push(Share { name, n }),
+            }
+        }
+        shares.sort_by(|a, b| b.n.cmp(&a.n).then_with(|| a.name.cmp(&b.name)));
+        shares
+    }
+}
+
+/// One placeholder.
+#[derive(Debug, Clone, Default)]
+struct Placeholder {
+    n_literal: u64,
+    n_parameter: u64,
+    constant: Constant,
+    distinct: DistinctSketch,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+enum Constant {
+    #[default]
+    Unseen,
+    Only(Box<[u8]>),
+    Varies,
+}
+
+impl Placeholder {
+    fn record_value(&mut self, value: Value, text: &[u8]) {
+        self.distinct.insert(value.bits);
+        match &self.constant {
+            Constant::Unseen if text.len() <= MAX_CONSTANT_BYTES => {
+                self.constant = Constant::Only(text.into());
+            }
+            Constant::Only(only) if **only == *text => {}
+            _ => self.constant = Constant::Varies,
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.n_literal += other.n_literal;
+        self.n_parameter += other.n_parameter;
+        self.distinct.merge(&other.distinct);
+        match (&self.constant, &other.constant) {
+            (_, Constant::Unseen) => {}
+            (Constant::Unseen, theirs) => self.constant = theirs.clone(),
+            (Constant::Only(mine), Constant::Only(theirs)) if mine == theirs => {}
+            _ => self.constant = Constant::Varies,
+        }
+    }
+
+    fn facts(&self) -> PlaceholderFacts {
+        PlaceholderFacts {
+            n_literal: self.n_literal,
+            n_parameter: self.n_parameter,
+            constant: match &self.constant {
+                Constant::Only(text) => Some(String::from_utf8_lossy(text).into_owned()),
+                Constant::Unseen | Constant::Varies => None,
+            },
+            n_distinct: self.distinct.estimate(),
+        }
+    }
+}
+
+/// How a placeholder was filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    Literal,
+    Parameter,
+}
+
+/// A kept execution; slower ones first, then by position.
+#[derive(Debug, Clone)]
+struct Sample {
+    duration_us: u64,
+    origin: Origin,
+    text: Box<[u8]>,
+    parameters: Box<[u8]>,
+}
+
+impl Sample {
+    fn rank(&self) -> (std::cmp::Reverse<u64>, u32, u64) {
+        rank(self.duration_us, self.origin)
+    }
+}
+
+fn rank(duration_us: u64, origin: Origin) -> (std::cmp::Reverse<u64>, u32, u64) {
+    (std::cmp::Reverse(duration_us), origin.file, origin.line)
+}
+
+/// All that is kept of one fingerprint.
+#[derive(Debug, Clone, Default)]
+pub(super) struct QueryStatistics {
+    n_calls: u64,
+    n_timed: u64,
+    total_us: u64,
+    min_us: Option<u64>,
+    max_us: u64,
+    durations: Histogram,
+    n_errors: u64,
+    plan_us: u64,
+    query_id: i64,
+    protocol: [u64; 3],
+    placeholders: Vec<Placeholder>,
+    first_origin: Origin,
+    first_us: Option<i64>,
+    last_us: Option<i64>,
+    samples: Vec<Sample>,
+    clients: Shares,
+    labels: Shares,
+}
+
+impl QueryStatistics {
+    /// Counts one execution; its operands are counted apart ([`Self::operand`]).
+    pub(super) fn record(&mut self, seen: &Observed<'_>) {
+        if self.n_calls == 0 {
+            self.first_origin = seen.origin;
+        }
+        self.n_calls += 1;
+        if let Some(duration_us) = seen.duration_us {
+            self.n_timed += 1;
+            self.total_us += duration_us;
+            self.min_us = Some(
+                self.min_us
+                    .map_or(duration_us, |least| least.min(duration_us)),
+            );
+            self.max_us = self.max_us.max(duration_us);
+            self.durations.record(duration_us);
+        }
+        self.n_errors += u64::from(seen.failed);
+        self.plan_us += seen.plan_us;
+        self.query_id = pick_query_id(self.query_id, seen.query_id);
+        self.protocol[seen.protocol as usize] += 1;
+        if seen.time_us != 0 {
+            self.first_us = Some(self.first_us.map_or(seen.time_us, |t| t.min(seen.time_us)));
+            self.last_us = self.last_us.max(Some(seen.time_us));
+        }
+        self.clients.add(seen.client, 1);
+        if seen.label != 0 {
+            self.labels.add(seen.label, 1);
+        }
+        self.keep_sample(seen);
+    }
+
+    /// Counts how a placeholder was filled, and its value when it was not counted before (`fresh`: text and value).
+    pub(super) fn operand(&mut self, at: usize, sent: Sent, fresh: Option<(Value, &[u8])>) {
+        if self.placeholders.len() <= at {
+            self.placeholders.resize_with(at + 1, Placeholder::default);
+        }
+        let placeholder = &mut self.placeholders[at];
+        match sent {
+            Sent::Literal => placeholder.n_literal += 1,
+            Sent::Parameter => placeholder.n_parameter += 1,
+        }
+        if let Some((value, text)) = fresh {
+            placeholder.record_value(value, text);
+        }
+    }
+
+    fn keep_sample(&mut self, seen: &Observed<'_>) {
+        let duration_us = seen.duration_us.unwrap_or(0);
+        let full = self.samples.len() == MAX_SAMPLES;
+        let beats_last = || {
+            let last = self.samples.last().expect("full, so not empty");
+            rank(duration_us, seen.origin) < last.rank()
+        };
+        if full && !beats_last() {
+            return;
+        }
+        self.insert_sample(Sample {
+            duration_us,
+            origin: seen.origin,
+            text: clipped(seen.text),
+            parameters: clipped(seen.parameters),
+        });
+    }
+
+    fn insert_sample(&mut self, sample: Sample) {
+        let at = self
+            .samples
+            .partition_point(|kept| kept.rank() < sample.rank());
+        self.samples.insert(at, sample);
+        self.samples.truncate(MAX_SAMPLES);
+    }
+
+    /// Adds what another part of the input gave; `clients` and `labels` translate its symbols.
+    pub(super) fn merge(&mut self, other: Self, clients: &[u32], labels: &[u32]) {
+        let first = |o: &Self| (o.n_calls == 0, o.first_origin.file, o.first_origin.line);
+        if first(&other) < first(self) {
+            self.first_origin = other.first_origin;
+        }
+        self.n_calls += other.n_calls;
+        self.n_timed += other.n_timed;
+        self.total_us += other.total_us;
+        self.min_us = least(self.min_us, other.min_us);
+        self.max_us = self.max_us.max(other.max_us);
+        self.durations.merge(&other.durations);
+        self.n_errors += other.n_errors;
+        self.plan_us += other.plan_us;
+        self.query_id = pick_query_id(self.query_id, other.query_id);
+        for (mine, theirs) in self.protocol.iter_mut().zip(other.protocol) {
+            *mine += theirs;
+        }
+        self.first_us = least(self.first_us, other.first_us);
+        self.last_us = self.last_us.max(other.last_us);
+        if self.placeholders.len() < other.placeholders.len() {
+            self.placeholders
+                .resize_with(other.placeholders.len(), Placeholder::default);
+        }
+        for (mine, theirs) in self.placeholders.iter_mut().zip(&other.placeholders) {
+            mine.merge(theirs);
+        }
+        self.clients.merge(&other.clients, clients);
+        self.labels.merge(&other.labels, labels);
+        other
+            .samples
+            .into_iter()
+            .for_each(|sample| self.insert_sample(sample));
+    }
+
+    /// Executions so far.
+    pub(super) fn n_calls(&self) -> u64 {
+        self.n_calls
+    }
+
+    /// The public form; `client` and `label` name symbols.
+    pub(super) fn finish(&self, names: &Names<'_>) -> LogStats {
+        LogStats {
+            n_calls: self.n_calls,
+            n_timed: self.n_timed,
+            total_us: self.total_us,
+            min_us: self.min_us.unwrap_or(0),
+            max_us: self.max_us,
+            p50_us: self.percentile(0.50),
+            p95_us: self.percentile(0.95),
+            p99_us: self.percentile(0.99),
+            n_errors: self.n_errors,
+            plan_us: self.plan_us,
+            query_id: (self.query_id != 0).then_some(self.query_id),
+            placeholders: self.placeholders.iter().map(Placeholder::facts).collect(),
+            first_origin: (self.first_origin.file, self.first_origin.line),
+            protocol: ProtocolCounts {
+                n_simple: self.protocol[Protocol::Simple as usize],
+                n_unnamed: self.protocol[Protocol::Unnamed as usize],
+                n_named: self.protocol[Protocol::Named as usize],
+            },
+            users: self.clients.by_name(names.user),
+            applications: self.clients.by_name(names.application),
+            routes: self.labels.by_name(names.route),
+            samples: self.samples.iter().map(public_sample).collect(),
+            first_us: self.first_us,
+            last_us: self.last_us,
+        }
+    }
+
+    /// A quantile of the durations, clamped to what was really seen.
+    fn percentile(&self, quantile: f64) -> u64 {
+        self.durations
+            .quantile(quantile)
+            .clamp(self.min_us.unwrap_or(0), self.max_us)
+    }
+}
+
+/// Names of interned symbols.
+pub(super) struct Names<'a> {
+    pub(super) user: &'a dyn Fn(u32) -> Option<String>,
+    pub(super) application: &'a dyn Fn(u32) -> Option<String>,
+    pub(super) route: &'a dyn Fn(u32) -> Option<String>,
+}
+
+fn public_sample(sample: &Sample) -> ParameterSample {
+    ParameterSample {
+        duration_us: sample.duration_us,
+        text: String::from_utf8_lossy(&sample.text).into_owned(),
+        parameters: String::from_utf8_lossy(&sample.parameters).into_owned(),
+    }
+}
+
+/// `queryid`s of one fingerprint may differ (schemas, versions): the smallest known is as good as any and the same in any order.
+fn pick_query_id(a: i64, b: i64) -> i64 {
+    match (a, b) {
+        (0, known) | (known, 0) => known,
+        (a, b) => a.min(b),
+    }
+}
+
+fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn clipped(text: &[u8]) -> Box<[u8]> {
+    text[..text.len().min(MAX_SAMPLE_BYTES)].into()
+}

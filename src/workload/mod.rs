@@ -2,13 +2,34 @@
 //!
 //! It keeps facts; thresholds and judgement live in `rules`. Every state merges, so that chunks can be folded apart.
 
+mod burst;
 mod event;
+mod fold;
+mod histogram;
+mod link;
 mod load;
 mod model;
+mod pgss;
+mod repetition;
+mod role;
+mod sketch;
+mod statistics;
+mod symbols;
+mod template;
+#[cfg(test)]
+mod tests;
+mod value;
+mod window;
 
 pub use event::{Event, Origin, Outcome, Protocol, Sink, Statement};
+pub use fold::Fold;
+pub use link::{Link, is_own_key, link, refers_to, singular};
 pub use load::Loads;
 pub use model::{
-    InputFacts, InputKind, LogStats, PgssEntry, PgssFacts, PgssStats, PlaceholderFacts, Query,
-    SkipCount, Workload,
+    InputFacts, InputKind, LogStats, ParameterSample, PgssEntry, PgssFacts, PgssStats,
+    PlaceholderFacts, ProtocolCounts, Query, Share, SkipCount, Workload,
 };
+pub use repetition::{
+    Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
+};
+pub use role::{is_key, keyed_scan};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Repetition;
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind};
 
 /// What ran, frozen.
@@ -13,6 +14,9 @@ pub struct Workload {
     pub inputs: Vec<InputFacts>,
     /// What could not be used, counted by reason.
     pub skipped: Vec<SkipCount>,
+    /// Statements that came again and again within one window, sorted by child.
+    #[serde(default)]
+    pub repetitions: Vec<Repetition>,
 }
 
 impl Workload {
@@ -128,6 +132,58 @@ pub struct LogStats {
     pub placeholders: Vec<PlaceholderFacts>,
     /// File (position in the run's inputs) and 1-based line of the first execution.
     pub first_origin: (u32, u64),
+    /// How it was sent.
+    #[serde(default)]
+    pub protocol: ProtocolCounts,
+    /// Users, most frequent first (at most 32 are told apart).
+    #[serde(default)]
+    pub users: Vec<Share>,
+    /// Applications, most frequent first (at most 32 are told apart).
+    #[serde(default)]
+    pub applications: Vec<Share>,
+    /// Routes, controllers, jobs … of the statements' comments, as `key=value key=value`, most frequent first (at most 32 are told apart).
+    #[serde(default)]
+    pub routes: Vec<Share>,
+    /// The slowest executions. Hold literals: never printed.
+    #[serde(default)]
+    pub samples: Vec<ParameterSample>,
+    /// First and last time seen, microseconds since the epoch.
+    #[serde(default)]
+    pub first_us: Option<i64>,
+    /// See `first_us`.
+    #[serde(default)]
+    pub last_us: Option<i64>,
+}
+
+/// Executions by the way they were sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolCounts {
+    /// Simple query protocol.
+    pub n_simple: u64,
+    /// Extended protocol, unnamed statement.
+    pub n_unnamed: u64,
+    /// Named prepared statement.
+    pub n_named: u64,
+}
+
+/// A name with its count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The name.
+    pub name: String,
+    /// How often.
+    pub n: u64,
+}
+
+/// One real execution with its values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterSample {
+    /// Its duration, microseconds; 0 when unknown.
+    pub duration_us: u64,
+    /// Its text, at most 4 KiB.
+    pub text: String,
+    /// Its parameters as logged, at most 4 KiB.
+    pub parameters: String,
 }
 
 /// What was seen at one placeholder of a fingerprint.

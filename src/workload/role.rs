@@ -227,7 +227,7 @@ fn written(shape: &QueryShape) -> Option<String> {
 }
 
 /// The scan that the first equality with a parameter stands on.
-pub(crate) fn keyed_scan(shape: &QueryShape) -> Option<&Scan> {
+pub fn keyed_scan(shape: &QueryShape) -> Option<&Scan> {
     shape
         .scans
         .iter()
@@ -235,7 +235,7 @@ pub(crate) fn keyed_scan(shape: &QueryShape) -> Option<&Scan> {
 }
 
 /// The parameter that a predicate compares for equality (one element, or one array).
-pub(crate) fn is_key(predicate: &crate::sql::shape::Predicate) -> Option<u16> {
+pub fn is_key(predicate: &crate::sql::shape::Predicate) -> Option<u16> {
     match (predicate.comparison, &predicate.operand) {
         (Comparison::Equal | Comparison::In, Operand::Parameter(n)) => Some(*n),
         _ => None,
@@ -256,17 +256,19 @@ fn equality_parameters(shape: &QueryShape, paging: &[u16]) -> Vec<u16> {
 
 /// 0-based placeholders compared by a range.
 fn ranged_parameters(shape: &QueryShape) -> impl Iterator<Item = u16> {
-    predicates(shape).filter_map(|predicate| match (predicate.comparison, &predicate.operand) {
-        (
-            Comparison::Less
-            | Comparison::Greater
-            | Comparison::Between
-            | Comparison::RowGreater
-            | Comparison::RowLess,
-            Operand::Parameter(n),
-        ) => n.checked_sub(1),
-        _ => None,
-    })
+    predicates(shape).filter_map(
+        |predicate| match (predicate.comparison, &predicate.operand) {
+            (
+                Comparison::Less
+                | Comparison::Greater
+                | Comparison::Between
+                | Comparison::RowGreater
+                | Comparison::RowLess,
+                Operand::Parameter(n),
+            ) => n.checked_sub(1),
+            _ => None,
+        },
+    )
 }
 
 fn predicates(shape: &QueryShape) -> impl Iterator<Item = &crate::sql::shape::Predicate> {

@@ -39,10 +39,10 @@ pub(super) struct Shares(Vec<(u32, u64)>);
 
 impl Shares {
     pub(super) fn add(&mut self, symbol: u32, n: u64) {
-        match self.0.iter_mut().find(|(known, _)| *known == symbol) {
-            Some((_, count)) => *count += n,
-            None if self.0.len() < MAX_SHARES => self.0.push((symbol, n)),
-            None => {}
+        if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == symbol) {
+            *count += n;
+        } else if self.0.len() < MAX_SHARES {
+            self.0.push((symbol, n));
         }
     }
 

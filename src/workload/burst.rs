@@ -1,0 +1,602 @@
+//! A window into bursts: which statements repeat, behind which query, and under what circumstances.
+
+use hashbrown::HashMap;
+
+use super::{
+    Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Share, Spacing,
+    WindowBound,
+    link::{Link, link},
+    role::Role,
+    window::{Context, LOOK_BACK_US, MAX_PARTS, Step},
+};
+
+/// Classes of bursts kept apart for one fingerprint; beyond, bursts are only counted.
+const MAX_CLASSES: usize = 64;
+/// Bursts kept as samples, a class.
+const MAX_BURSTS: usize = 100;
+/// Repeats at the burst's start and end that the timeline shows.
+const TIMELINE_HEAD: usize = 3;
+/// See `TIMELINE_HEAD`.
+const TIMELINE_TAIL: usize = 2;
+/// Statements before a burst among which its driver is looked for.
+const MAX_LOOK_BACK_STEPS: usize = 256;
+/// DDL this long before a window still marks it, microseconds.
+const DDL_NEAR_US: i64 = 500_000;
+/// Bounds of [`Spacing`], microseconds. A loop that waits for each answer over loopback needs more than the first
+/// between two starts; people and pools pause longer than the last.
+const PIPELINED_US: f64 = 200.0;
+const TIGHT_US: i64 = 4_000;
+const LOOSE_US: i64 = 30_000;
+
+/// One window to analyse.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) steps: &'a [Step],
+    pub(super) bound: WindowBound,
+    /// Possible drivers before the window, oldest first.
+    pub(super) recent: &'a [Step],
+    pub(super) last_ddl_us: Option<i64>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(steps: &'a [Step], bound: WindowBound) -> Self {
+        Self {
+            steps,
+            bound,
+            recent: &[],
+            last_ddl_us: None,
+        }
+    }
+}
+
+/// Executions of one fingerprint by one client in a window.
+#[derive(Debug, Default)]
+struct Group {
+    query: u32,
+    client: u32,
+    /// Positions in the window.
+    members: Vec<u32>,
+    /// The group that drives it, and drives nothing from outside: its executions start new rounds of the loop.
+    root: Option<usize>,
+}
+
+/// Finds bursts, and adds them up by child and shape.
+#[derive(Debug, Default)]
+pub(super) struct Analyser {
+    repetitions: Vec<Accumulated>,
+    links: HashMap<(u32, u32), Link, foldhash::fast::FixedState>,
+    groups: Vec<Group>,
+    group_at: HashMap<(u32, u32), usize, foldhash::fast::FixedState>,
+}
+
+/// What one child gave so far.
+#[derive(Debug, Default)]
+struct Accumulated {
+    n_windows: u64,
+    classes: Vec<BurstClass>,
+    n_unclassified: u64,
+}
+
+/// The driver that was found for a group.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    driver: Driver,
+    step: Step,
+    /// Its group, when it stands in the window.
+    group: Option<usize>,
+}
+
+impl Analyser {
+    /// Analyses one closed window.
+    pub(super) fn window(&mut self, view: &View<'_>, context: Context<'_>) {
+        if let [only] = view.steps {
+            self.accumulated(only.query).n_windows += 1;
+            return;
+        }
+        self.group(view.steps);
+        for at in 0..self.groups.len() {
+            let (query, n) = (self.groups[at].query, self.groups[at].members.len());
+            self.accumulated(query).n_windows += 1;
+            if n >= 2 && context.known[query as usize].traits.can_repeat() {
+                self.bursts_of(at, view, context);
+            }
+        }
+    }
+
+    fn accumulated(&mut self, query: u32) -> &mut Accumulated {
+        let at = query as usize;
+        if self.repetitions.len() <= at {
+            self.repetitions.resize_with(at + 1, Accumulated::default);
+        }
+        &mut self.repetitions[at]
+    }
+
+    /// Groups the window's steps by client and fingerprint, in order of first execution.
+    fn group(&mut self, steps: &[Step]) {
+        self.groups.clear();
+        self.group_at.clear();
+        for (at, step) in (0_u32..).zip(steps) {
+            let groups = &mut self.groups;
+            let group = *self
+                .group_at
+                .entry((step.client, step.query))
+                .or_insert_with(|| {
+                    groups.push(Group {
+                        query: step.query,
+                        client: step.client,
+                        ..Group::default()
+                    });
+                    groups.len() - 1
+                });
+            self.groups[group].members.push(at);
+        }
+    }
+
+    /// Emits the bursts of one group: its executions, cut where the loop's driver runs again.
+    fn bursts_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) {
+        let found = self.driver_of(group, view, context);
+        let root = found.and_then(|f| f.group).map(|parent| {
+            // a parent that is looped itself belongs to the outer loop
+            self.groups[parent].root.unwrap_or(parent)
+        });
+        self.groups[group].root = root;
+        let members = std::mem::take(&mut self.groups[group].members);
+        let cuts: &[u32] = root.map_or(&[], |root| &self.groups[root].members);
+        let rounds: Vec<Vec<u32>> = rounds(&members, cuts)
+            .map(|round| repeats(round, view.steps))
+            .filter(|round| round.len() >= 2)
+            .collect();
+        for round in rounds {
+            self.emit(group, &round, members.len(), found, view, context);
+        }
+        self.groups[group].members = members;
+    }
+
+    /// The query whose rows may drive the group: best linked by name, then nearest before its first execution.
+    fn driver_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) -> Option<Found> {
+        let first = self.groups[group].members[0] as usize;
+        let from = first.saturating_sub(MAX_LOOK_BACK_STEPS);
+        let mut best: Option<(Link, Found)> = None;
+        let mut seen: Vec<usize> = Vec::new();
+        for step in view.steps[from..first].iter().rev() {
+            let candidate = self.group_at[&(step.client, step.query)];
+            if seen.contains(&candidate) {
+                continue;
+            }
+            seen.push(candidate);
+            if !self.may_drive(candidate, step, group, context) {
+                continue;
+            }
+            let found = Found {
+                driver: Driver::Within,
+                step: *step,
+                group: Some(candidate),
+            };
+            self.consider(&mut best, found, group, context);
+        }
+        let start_us = view.steps[0].start_us;
+        for step in view.recent.iter().rev() {
+            let near = start_us - step.end_us <= LOOK_BACK_US;
+            if near
+                && step.client == self.groups[group].client
+                && step.query != self.groups[group].query
+            {
+                let found = Found {
+                    driver: Driver::Before,
+                    step: *step,
+                    group: None,
+                };
+                self.consider(&mut best, found, group, context);
+            }
+        }
+        best.map(|(_, found)| found)
+    }
+
+    /// Keeps the better of two drivers; at the same link the earlier considered, which is nearer.
+    fn consider(
+        &mut self,
+        best: &mut Option<(Link, Found)>,
+        found: Found,
+        group: usize,
+        context: Context<'_>,
+    ) {
+        let link = self.link(found.step.query, self.groups[group].query, context);
+        if best.is_none_or(|(known, _)| link > known) {
+            *best = Some((link, found));
+        }
+    }
+
+    /// May that earlier group drive this one? It returns several rows, and runs clearly less often, or is looped itself.
+    fn may_drive(&self, candidate: usize, step: &Step, group: usize, context: Context<'_>) -> bool {
+        let driver = &self.groups[candidate];
+        let repeated = self.groups[group].members.len();
+        let traits = &context.known[driver.query as usize].traits;
+        let rarer = driver.members.len() * 3 <= repeated * 2;
+        traits.can_drive()
+            && step.limit != 1
+            && !step.failed
+            && driver.client == self.groups[group].client
+            && (rarer || driver.root.is_some())
+    }
+
+    fn link(&mut self, parent: u32, child: u32, context: Context<'_>) -> Link {
+        *self.links.entry((parent, child)).or_insert_with(|| {
+            let shape = |query: u32| context.known[query as usize].shape.as_deref();
+            match (shape(parent), shape(child)) {
+                (Some(parent), Some(child)) => link(parent, child),
+                _ => Link::None,
+            }
+        })
+    }
+
+    /// Counts one burst in the class of its shape.
+    fn emit(
+        &mut self,
+        group: usize,
+        round: &[u32],
+        n_all: usize,
+        found: Option<Found>,
+        view: &View<'_>,
+        context: Context<'_>,
+    ) {
+        let query = self.groups[group].query;
+        let round = Round {
+            steps: view.steps,
+            members: round,
+            traits: &context.known[query as usize].traits,
+            context,
+        };
+        let mut shape = round.shape(view, found);
+        shape.lockstep = found.is_none() && self.in_lockstep(group, n_all);
+        let classes = &mut self.accumulated(query).classes;
+        let class = match classes.iter().position(|class| class.shape == shape) {
+            Some(at) => &mut classes[at],
+            None if classes.len() < MAX_CLASSES => {
+                classes.push(BurstClass {
+                    shape,
+                    ..BurstClass::default()
+                });
+                classes.last_mut().expect("just pushed")
+            }
+            None => {
+                self.accumulated(query).n_unclassified += 1;
+                return;
+            }
+        };
+        round.count_in(class, found);
+    }
+
+    /// Does another repeated statement alternate with it, about as often?
+    fn in_lockstep(&self, group: usize, n: usize) -> bool {
+        self.groups.iter().enumerate().any(|(at, other)| {
+            let m = other.members.len();
+            at != group && m * 2 >= n && m <= n * 2
+        })
+    }
+
+    /// Brings samples and classes into the order that reports rely on.
+    pub(super) fn finish(&mut self, context: Context<'_>) {
+        for accumulated in &mut self.repetitions {
+            accumulated.classes.sort_by_key(|class| class.shape);
+            for class in &mut accumulated.classes {
+                class
+                    .samples
+                    .sort_by_key(|burst| (burst.start_us, burst.origin));
+                sort_shares(&mut class.applications);
+                sort_shares(&mut class.tags);
+            }
+        }
+        debug_assert!(self.repetitions.len() <= context.known.len());
+    }
+
+    /// The facts by query position.
+    pub(super) fn take(&mut self, context: Context<'_>) -> Vec<Repetition> {
+        std::mem::take(&mut self.repetitions)
+            .into_iter()
+            .zip(context.known)
+            .filter(|(accumulated, _)| {
+                !accumulated.classes.is_empty() || accumulated.n_unclassified > 0
+            })
+            .map(|(accumulated, known)| Repetition {
+                child: known.fingerprint,
+                n_windows: accumulated.n_windows,
+                classes: accumulated.classes,
+                n_unclassified: accumulated.n_unclassified,
+            })
+            .collect()
+    }
+}
+
+fn sort_shares(shares: &mut [Share]) {
+    shares.sort_by(|a, b| b.n.cmp(&a.n).then_with(|| a.name.cmp(&b.name)));
+}
+
+/// Cuts ordered positions at each of the ordered `cuts`.
+fn rounds<'a>(members: &'a [u32], cuts: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+    let round_of = move |member: u32| cuts.partition_point(|&cut| cut < member);
+    members.chunk_by(move |&a, &b| round_of(a) == round_of(b))
+}
+
+/// The executions that may be a loop's: one key each, and not failed.
+fn repeats(members: &[u32], steps: &[Step]) -> Vec<u32> {
+    members
+        .iter()
+        .copied()
+        .filter(|&at| {
+            let step = &steps[at as usize];
+            step.width <= 1 && !step.failed
+        })
+        .collect()
+}
+
+/// One burst under examination.
+struct Round<'a> {
+    steps: &'a [Step],
+    members: &'a [u32],
+    traits: &'a super::role::Traits,
+    context: Context<'a>,
+}
+
+impl Round<'_> {
+    fn step(&self, at: usize) -> &Step {
+        &self.steps[self.members[at] as usize]
+    }
+
+    fn repeats(&self) -> impl Iterator<Item = &Step> {
+        self.members.iter().map(|&at| &self.steps[at as usize])
+    }
+
+    fn first(&self) -> &Step {
+        self.step(0)
+    }
+
+    fn last(&self) -> &Step {
+        self.step(self.members.len() - 1)
+    }
+
+    fn n(&self) -> usize {
+        self.members.len()
+    }
+
+    fn shape(&self, view: &View<'_>, found: Option<Found>) -> BurstShape {
+        let distinct = self.distinct_keys();
+        let limit = found.map_or(0, |f| f.step.limit as usize);
+        let (spacing, regular) = self.spacing();
+        BurstShape {
+            bound: view.bound,
+            driver: found.map_or(Driver::None, |f| f.driver),
+            parent: found.map(|f| self.context.known[f.step.query as usize].fingerprint),
+            repeats: rounded_repeats(self.n()),
+            distinct: distinctness(distinct, self.n()),
+            spacing,
+            regular,
+            ascending: self.ascending(),
+            fills_limit: limit > 1 && (self.n() == limit || distinct == limit),
+            pages: self.pages(),
+            lockstep: false,
+            list_between: self.mostly_between(|step| self.role(step) == Role::List),
+            written_back: self.traits.role == Role::Point && self.written_back(),
+            locked_before: self.traits.role == Role::Write && self.locked_before(),
+            batched: false,
+            ddl: view.last_ddl_us.is_some_and(|ddl| {
+                ddl >= self.first().start_us - DDL_NEAR_US && ddl <= self.last().end_us
+            }),
+            runs: self.runs(),
+        }
+    }
+
+    fn role(&self, step: &Step) -> Role {
+        self.context.known[step.query as usize].traits.role
+    }
+
+    fn distinct_keys(&self) -> usize {
+        let mut keys: Vec<u64> = self.repeats().map(|step| step.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len()
+    }
+
+    /// Bit set of the key operands that vary.
+    fn varying(&self) -> u64 {
+        let first = self.first().parts;
+        (0..MAX_PARTS.min(self.traits.key.len()))
+            .filter(|&part| self.repeats().any(|step| step.parts[part] != first[part]))
+            .fold(0, |bits, part| bits | 1 << self.traits.key[part].min(63))
+    }
+
+    fn ascending(&self) -> bool {
+        let varying = (0..MAX_PARTS).find(|&part| {
+            self.repeats()
+                .any(|s| s.parts[part] != self.first().parts[part])
+        });
+        varying.is_some_and(|part| {
+            self.members.windows(2).all(|pair| {
+                let key = |at: u32| super::value::Value {
+                    bits: self.steps[at as usize].parts[part],
+                    width: 1,
+                };
+                matches!((key(pair[0]).integer(), key(pair[1]).integer()), (Some(a), Some(b)) if a < b)
+            })
+        })
+    }
+
+    fn pages(&self) -> bool {
+        let first = self.first().paging;
+        self.repeats().any(|step| step.paging != first)
+    }
+
+    /// The steps strictly between two consecutive repeats.
+    fn between(&self, at: usize) -> &[Step] {
+        &self.steps[self.members[at] as usize + 1..self.members[at + 1] as usize]
+    }
+
+    /// Holds `what` for some statement between at least half of the consecutive repeats?
+    fn mostly_between(&self, what: impl Fn(&Step) -> bool) -> bool {
+        let gaps = self.n() - 1;
+        let holding = (0..gaps)
+            .filter(|&at| self.between(at).iter().any(&what))
+            .count();
+        holding * 2 >= gaps.max(1)
+    }
+
+    fn written_back(&self) -> bool {
+        let Some(relation) = &self.traits.reads else {
+            return false;
+        };
+        self.mostly_between(|step| {
+            let traits = &self.context.known[step.query as usize].traits;
+            traits.role == Role::Write && traits.writes.as_ref() == Some(relation)
+        })
+    }
+
+    fn locked_before(&self) -> bool {
+        self.mostly_between(|step| self.context.known[step.query as usize].traits.locks_rows)
+    }
+
+    fn runs(&self) -> bool {
+        let gaps = self.n() - 1;
+        let equal = (0..gaps)
+            .filter(|&at| self.step(at).key == self.step(at + 1).key)
+            .count();
+        equal * 3 > gaps
+    }
+
+    /// Median idle time before the repeats after the first, and whether it varies less than its mean.
+    fn spacing(&self) -> (Spacing, bool) {
+        let mut idle: Vec<i64> = self.members[1..]
+            .iter()
+            .map(|&at| {
+                let (before, step) = (&self.steps[at as usize - 1], &self.steps[at as usize]);
+                (step.start_us - before.end_us).max(0)
+            })
+            .collect();
+        idle.sort_unstable();
+        let regular = coefficient_of_variation(&idle) < 1.0;
+        let starts_us = (self.last().start_us - self.first().start_us) as f64;
+        let adjacent = self.members[self.n() - 1] - self.members[0] == self.n() as u32 - 1;
+        let spacing = match idle[idle.len() / 2] {
+            _ if adjacent && starts_us / ((self.n() - 1) as f64) < PIPELINED_US => {
+                Spacing::Pipelined
+            }
+            median if median < TIGHT_US => Spacing::Tight,
+            median if median < LOOSE_US => Spacing::Loose,
+            _ => Spacing::Slow,
+        };
+        (spacing, regular)
+    }
+
+    fn count_in(&self, class: &mut BurstClass, found: Option<Found>) {
+        let n = self.n() as u64;
+        let symbols = self.context.symbols;
+        let (start_us, end_us) = (self.first().start_us, self.last().end_us);
+        class.n_bursts += 1;
+        class.n_repeats += n;
+        class.n_repeats_max = class.n_repeats_max.max(n);
+        class.n_distinct += self.distinct_keys() as u64;
+        class.total_us += self
+            .repeats()
+            .filter_map(|step| step.duration_us)
+            .sum::<u64>();
+        class.span_us += (end_us - start_us).max(0) as u64;
+        class.varying |= self.varying();
+        count_share(
+            &mut class.applications,
+            symbols.application(self.first().client),
+            n,
+        );
+        for tag in symbols.tags(self.first().label) {
+            count_share(&mut class.tags, tag, n);
+        }
+        if class.samples.is_empty() {
+            class.timeline = self.timeline(found);
+        }
+        if class.samples.len() < MAX_BURSTS {
+            let session = symbols.session(self.first().session);
+            if !class.sessions.iter().any(|known| known == session) {
+                class.sessions.push(session.to_owned());
+            }
+            class.samples.push(Burst {
+                session: session.to_owned(),
+                start_us,
+                end_us,
+                n_repeats: n,
+                origin: (self.first().origin.file, self.first().origin.line),
+            });
+        }
+    }
+
+    /// Driver, first and last repeats.
+    fn timeline(&self, found: Option<Found>) -> Vec<Moment> {
+        let mut moments: Vec<Moment> = found
+            .iter()
+            .map(|found| self.moment(&found.step, 0))
+            .collect();
+        let n = self.n();
+        let omitted = n.saturating_sub(TIMELINE_HEAD + TIMELINE_TAIL);
+        let shown = (0..n).filter(|&at| at < TIMELINE_HEAD || at >= n - TIMELINE_TAIL.min(n));
+        for at in shown {
+            let left_out = if at + 1 == TIMELINE_HEAD { omitted } else { 0 };
+            moments.push(self.moment(self.step(at), left_out as u64));
+        }
+        moments
+    }
+
+    fn moment(&self, step: &Step, n_omitted: u64) -> Moment {
+        Moment {
+            query: self.context.known[step.query as usize].fingerprint,
+            start_us: step.start_us,
+            duration_us: step.duration_us,
+            n_omitted,
+        }
+    }
+}
+
+/// Names kept apart, a class.
+const MAX_SHARES: usize = 32;
+
+fn count_share(shares: &mut Vec<Share>, name: &str, n: u64) {
+    if let Some(share) = shares.iter_mut().find(|share| share.name == name) {
+        share.n += n;
+    } else if shares.len() < MAX_SHARES && !name.is_empty() {
+        shares.push(Share {
+            name: name.to_owned(),
+            n,
+        });
+    }
+}
+
+/// Rounds down to the steps of [`BurstShape::repeats`].
+fn rounded_repeats(n: usize) -> u32 {
+    let n = u32::try_from(n).unwrap_or(u32::MAX);
+    [100, 50, 30, 20, 15]
+        .into_iter()
+        .find(|&step| n >= step)
+        .unwrap_or(n.min(10))
+}
+
+fn distinctness(distinct: usize, n: usize) -> Distinctness {
+    match distinct {
+        0 | 1 => Distinctness::One,
+        2 => Distinctness::Two,
+        _ if distinct * 10 < n => Distinctness::Few,
+        _ if distinct * 2 < n => Distinctness::Some,
+        _ => Distinctness::Most,
+    }
+}
+
+/// Standard deviation by mean; 0 for gaps too short for the log's clock (1 ms) to tell.
+fn coefficient_of_variation(gaps: &[i64]) -> f64 {
+    const CLOCK_US: f64 = 1_000.0;
+    let n = gaps.len().max(1) as f64;
+    let mean = gaps.iter().map(|&gap| gap as f64).sum::<f64>() / n;
+    let variance = gaps
+        .iter()
+        .map(|&gap| (gap as f64 - mean).powi(2))
+        .sum::<f64>()
+        / n;
+    if mean < CLOCK_US {
+        0.0
+    } else {
+        variance.sqrt() / mean
+    }
+}

@@ -1,0 +1,656 @@
+//! The fold: a sink for events that keeps per-fingerprint statistics, windows and bursts in bounded memory.
+//!
+//! A fold either *leads* (it has seen the input from its start, so it runs the windows as events come) or *follows* (it folds a later chunk:
+//! statistics at once, and a compact list of executions that the leading fold replays on [`Sink::append`]). Windows depend on all that
+//! came before; replaying makes any chunking equal to one pass by construction, at a small part of the cost of reading.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use super::{
+    Event, InputFacts, Origin, Outcome, Query, Sink, SkipCount, Statement, Workload,
+    role::Traits,
+    statistics::{Names, Observed, QueryStatistics, Sent},
+    symbols::Symbols,
+    template::{Lookup, Operand, Template, Templates},
+    value::{Value, parameters},
+    window::{Context, MAX_PARTS, Place, Step, Windows},
+};
+use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind, tags};
+
+/// Distinct fingerprints kept. Those seen later are counted under one reason, and their time is in no statistic.
+const MAX_QUERIES: usize = 100_000;
+/// Longest real text kept for planning, bytes; longer ones can't be planned with anyway.
+const MAX_SAMPLE_BYTES: usize = 64 * 1024;
+/// Longest excerpt kept as an example of something skipped, bytes.
+const MAX_EXAMPLE_BYTES: usize = 200;
+/// Parameters of one execution that are looked at.
+const MAX_PARAMETERS: usize = 1024;
+/// New sessions after which the number of known ones is checked against its bound.
+const SESSIONS_PER_CHECK: usize = 1024;
+/// Reason for statements beyond [`MAX_QUERIES`].
+const TOO_MANY_QUERIES: &str = "statements beyond the first 100,000 distinct ones";
+
+/// What is known of a fingerprint, worked out once.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) fingerprint: Fingerprint,
+    text: String,
+    sample: String,
+    kind: StatementKind,
+    pub(super) shape: Option<Box<QueryShape>>,
+    shape_error: Option<ShapeError>,
+    pub(super) traits: Traits,
+}
+
+/// An execution kept for the leading fold.
+#[derive(Debug, Clone, Copy)]
+struct Deferred {
+    /// With symbols of the fold that keeps it; without key.
+    step: Step,
+    place: Place,
+    /// Where its operands' values start, and how many there are.
+    values: (u32, u16),
+}
+
+/// How windows are handled.
+#[derive(Debug)]
+enum Mode {
+    /// From the input's start: windows run.
+    Leading(Box<Windows>),
+    /// A later chunk: executions wait for the leading fold.
+    Following {
+        deferred: Vec<Deferred>,
+        values: Vec<Value>,
+    },
+}
+
+/// Something skipped, counted.
+#[derive(Debug, Clone, Default)]
+struct Skip {
+    n: u64,
+    first: Option<(Origin, String)>,
+}
+
+/// What one input file covered.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cover {
+    n_statements: u64,
+    n_timed: u64,
+    min_us: Option<u64>,
+    from_us: Option<i64>,
+    to_us: Option<i64>,
+}
+
+/// Folds events into a [`Workload`].
+#[derive(Debug)]
+pub struct Fold {
+    templates: Templates,
+    statistics: Vec<QueryStatistics>,
+    known: Vec<Known>,
+    query_at: HashMap<Fingerprint, u32, foldhash::fast::FixedState>,
+    symbols: Symbols,
+    mode: Mode,
+    covers: Vec<Cover>,
+    skips: BTreeMap<&'static str, Skip>,
+    /// Operand values of the execution at hand.
+    values: Vec<Value>,
+    sessions_since_check: usize,
+}
+
+impl Default for Fold {
+    /// A fold for a later chunk; see [`Fold::leading`]. It finishes by itself too, only its memory is not bounded until then.
+    fn default() -> Self {
+        Self::in_mode(Mode::Following {
+            deferred: Vec::new(),
+            values: Vec::new(),
+        })
+    }
+}
+
+impl Fold {
+    /// A fold that sees the input from its start. Folds of later chunks come from `Fold::default()` and are appended in order.
+    #[must_use]
+    pub fn leading() -> Self {
+        Self::in_mode(Mode::Leading(Box::default()))
+    }
+
+    fn in_mode(mode: Mode) -> Self {
+        Self {
+            templates: Templates::default(),
+            statistics: Vec::new(),
+            known: Vec::new(),
+            query_at: HashMap::default(),
+            symbols: Symbols::default(),
+            mode,
+            covers: Vec::new(),
+            skips: BTreeMap::new(),
+            values: Vec::new(),
+            sessions_since_check: 0,
+        }
+    }
+
+    /// Ends the fold. `inputs` are the files in the order of their numbers; what they covered is filled in.
+    #[must_use]
+    pub fn finish(self, mut inputs: Vec<InputFacts>) -> Workload {
+        let mut fold = self.led();
+        let Mode::Leading(mut windows) = std::mem::replace(
+            &mut fold.mode,
+            Mode::Following {
+                deferred: Vec::new(),
+                values: Vec::new(),
+            },
+        ) else {
+            unreachable!("led() makes a leading fold");
+        };
+        let context = Context {
+            known: &fold.known,
+            symbols: &fold.symbols,
+        };
+        windows.close(context);
+        let mut repetitions = windows.analyser.take(context);
+        repetitions.sort_by_key(|repetition| repetition.child);
+        for (input, cover) in inputs.iter_mut().zip(&fold.covers) {
+            cover.describe(input);
+        }
+        let skipped = fold.skip_counts(&inputs);
+        Workload {
+            queries: fold.queries(),
+            inputs,
+            skipped,
+            repetitions,
+        }
+    }
+
+    /// The same fold, leading.
+    fn led(self) -> Self {
+        match self.mode {
+            Mode::Leading(_) => self,
+            Mode::Following { .. } => {
+                let mut leading = Self::leading();
+                leading.append(self);
+                leading
+            }
+        }
+    }
+
+    fn statement(&mut self, statement: &Statement<'_>) {
+        let slot = match self.templates.look_up(statement.text) {
+            Lookup::Known(slot) => slot,
+            Lookup::New(slot, fingerprint) => {
+                self.understand(slot, fingerprint, statement);
+                slot
+            }
+        };
+        self.cover(statement);
+        let query = self.templates.slot(slot).query;
+        if query == NO_QUERY {
+            self.skipped(TOO_MANY_QUERIES, statement.origin, statement.text);
+            return;
+        }
+        let client =
+            self.symbols
+                .intern_client(statement.user, statement.database, statement.application);
+        let template = self.templates.slot(slot);
+        let statistics = &mut self.statistics[query as usize];
+        let first_run = statistics.n_calls() == 0;
+        statistics.record(&Observed {
+            origin: statement.origin,
+            time_us: statement.time_us,
+            duration_us: statement.duration_us,
+            plan_us: statement.plan_us,
+            query_id: statement.query_id,
+            protocol: statement.protocol,
+            failed: statement.outcome != Outcome::Finished,
+            text: statement.text,
+            parameters: statement.parameters,
+            client,
+            label: template.label,
+        });
+        debug_assert!(first_run || self.known.len() > query as usize);
+        operand_values(template, statement, statistics, &mut self.values);
+        let step = Step {
+            query,
+            client,
+            label: template.label,
+            ..step_of(statement)
+        };
+        let place = Place {
+            request: template.request,
+            transaction: transaction_hash(statement.transaction),
+        };
+        self.execution(step, place, statement.session);
+    }
+
+    /// Hands an execution to the windows, or keeps it for them.
+    fn execution(&mut self, mut step: Step, place: Place, session: &[u8]) {
+        let (number, new) = self.symbols.intern_session(session);
+        step.session = number;
+        match &mut self.mode {
+            Mode::Leading(windows) => {
+                let traits = &self.known[step.query as usize].traits;
+                keyed(&mut step, traits, &self.values);
+                let context = Context {
+                    known: &self.known,
+                    symbols: &self.symbols,
+                };
+                windows.step(step, place, context);
+                if new {
+                    self.check_sessions();
+                }
+            }
+            Mode::Following { deferred, values } => {
+                let start = u32::try_from(values.len()).unwrap_or(u32::MAX);
+                let n = u16::try_from(self.values.len()).unwrap_or(u16::MAX);
+                values.extend_from_slice(&self.values);
+                deferred.push(Deferred {
+                    step,
+                    place,
+                    values: (start, n),
+                });
+            }
+        }
+    }
+
+    /// Closes the longest idle sessions when too many are known. Returns whether numbers were freed.
+    fn check_sessions(&mut self) -> bool {
+        self.sessions_since_check += 1;
+        let Mode::Leading(windows) = &mut self.mode else {
+            return false;
+        };
+        if self.sessions_since_check < SESSIONS_PER_CHECK
+            || self.symbols.n_sessions() < SESSIONS_PER_CHECK
+        {
+            return false;
+        }
+        self.sessions_since_check = 0;
+        let live = self.symbols.live_sessions();
+        let context = Context {
+            known: &self.known,
+            symbols: &self.symbols,
+        };
+        let evicted = windows.evict_sessions(&live, context);
+        self.symbols.forget_sessions(&evicted);
+        !evicted.is_empty()
+    }
+
+    /// Fills a new template: the query it is an instance of, and its tags.
+    fn understand(&mut self, slot: usize, fingerprint: Fingerprint, statement: &Statement<'_>) {
+        let query = match self.query_at.get(&fingerprint) {
+            Some(&query) => query,
+            None => {
+                let text = self.templates.normalised();
+                self.admit(Known {
+                    fingerprint,
+                    text,
+                    sample: clipped(statement.text, MAX_SAMPLE_BYTES),
+                    kind: statement_kind(statement.text),
+                    ..Known::default()
+                })
+            }
+        };
+        let (request, tags) = request_and_tags(statement.text);
+        let label = self.symbols.intern_label(tags);
+        let template = self.templates.slot_mut(slot);
+        template.query = query;
+        template.request = request;
+        template.label = label;
+    }
+
+    /// Takes up a fingerprint that is new here, unless there are too many.
+    fn admit(&mut self, mut known: Known) -> u32 {
+        let leading = matches!(self.mode, Mode::Leading(_));
+        if leading && self.known.len() >= MAX_QUERIES {
+            return NO_QUERY;
+        }
+        if leading {
+            match shape::parse(&known.text) {
+                Ok(shape) => known.shape = Some(Box::new(shape)),
+                Err(error) => known.shape_error = Some(error),
+            }
+            known.traits = Traits::of(&known.text, known.kind, known.shape.as_deref());
+        }
+        let query = u32::try_from(self.known.len()).expect("memory ends before 2^32 fingerprints");
+        self.query_at.insert(known.fingerprint, query);
+        self.known.push(known);
+        self.statistics.push(QueryStatistics::default());
+        query
+    }
+
+    fn cover(&mut self, statement: &Statement<'_>) {
+        let file = statement.origin.file as usize;
+        if self.covers.len() <= file {
+            self.covers.resize(file + 1, Cover::default());
+        }
+        let time = (statement.time_us != 0).then_some(statement.time_us);
+        self.covers[file].merge(&Cover {
+            n_statements: 1,
+            n_timed: u64::from(statement.duration_us.is_some()),
+            min_us: statement.duration_us,
+            from_us: time,
+            to_us: time,
+        });
+    }
+
+    fn queries(&mut self) -> Vec<Query> {
+        let symbols = &self.symbols;
+        let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
+        let names = Names {
+            user: &|at| text(&symbols.client(at).user),
+            application: &|at| text(&symbols.client(at).application),
+            route: &|at| Some(symbols.tags(at).join(" ")),
+        };
+        let mut queries: Vec<Query> = std::mem::take(&mut self.known)
+            .into_iter()
+            .zip(&self.statistics)
+            .map(|(known, statistics)| Query {
+                fingerprint: known.fingerprint,
+                text: known.text,
+                kind: known.kind,
+                sample: known.sample,
+                shape: known.shape,
+                shape_error: known.shape_error,
+                log: Some(statistics.finish(&names)),
+                pgss: None,
+            })
+            .collect();
+        queries.sort_by_key(|query| query.fingerprint);
+        queries
+    }
+
+    fn skip_counts(&self, inputs: &[InputFacts]) -> Vec<SkipCount> {
+        self.skips
+            .iter()
+            .map(|(reason, skip)| SkipCount {
+                reason: (*reason).to_owned(),
+                n: skip.n,
+                example: skip.first.as_ref().map_or_else(String::new, |(at, text)| {
+                    let file = inputs.get(at.file as usize).map_or("", |i| i.name.as_str());
+                    format!("{file}:{}: {text}", at.line)
+                }),
+            })
+            .collect()
+    }
+
+    /// Takes over the other fold's queries; gives their numbers here.
+    fn adopt_queries(&mut self, known: Vec<Known>) -> Vec<u32> {
+        known
+            .into_iter()
+            .map(|known| match self.query_at.get(&known.fingerprint) {
+                Some(&query) => query,
+                None => self.admit(known),
+            })
+            .collect()
+    }
+
+    /// Replays the executions that a following fold kept.
+    fn replay(
+        &mut self,
+        deferred: &[Deferred],
+        values: &[Value],
+        sessions: &[&[u8]],
+        renumber: &Renumber,
+    ) {
+        for kept in deferred {
+            let query = renumber.queries[kept.step.query as usize];
+            if query == NO_QUERY {
+                continue;
+            }
+            let step = Step {
+                query,
+                client: renumber.clients[kept.step.client as usize],
+                label: renumber.labels[kept.step.label as usize],
+                ..kept.step
+            };
+            let (start, n) = (kept.values.0 as usize, usize::from(kept.values.1));
+            self.values.clear();
+            self.values
+                .extend_from_slice(values.get(start..start + n).unwrap_or_default());
+            self.execution(step, kept.place, sessions[kept.step.session as usize]);
+        }
+    }
+}
+
+/// Numbers of another fold's symbols in this one.
+struct Renumber {
+    queries: Vec<u32>,
+    clients: Vec<u32>,
+    labels: Vec<u32>,
+}
+
+/// Stands for a query beyond [`MAX_QUERIES`].
+const NO_QUERY: u32 = u32::MAX;
+
+impl Sink for Fold {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Statement(statement) => self.statement(statement),
+        }
+    }
+
+    fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]) {
+        let skip = self.skips.entry(reason).or_default();
+        skip.n += 1;
+        if skip.first.is_none() {
+            skip.first = Some((origin, clipped(example, MAX_EXAMPLE_BYTES)));
+        }
+    }
+
+    fn append(&mut self, following: Self) {
+        let Mode::Following { deferred, values } = following.mode else {
+            // it saw its input from the start: its windows are closed facts, and can't be joined with ours
+            debug_assert!(false, "only following folds are appended");
+            return;
+        };
+        let (clients, labels) = self.symbols.adopt(&following.symbols);
+        let renumber = Renumber {
+            queries: self.adopt_queries(following.known),
+            clients,
+            labels,
+        };
+        for (statistics, &query) in following.statistics.into_iter().zip(&renumber.queries) {
+            match self.statistics.get_mut(query as usize) {
+                Some(mine) => mine.merge(statistics, &renumber.clients, &renumber.labels),
+                None => {
+                    let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
+                    skip.n += statistics.n_calls();
+                }
+            }
+        }
+        self.replay(
+            &deferred,
+            &values,
+            &following.symbols.session_ids(),
+            &renumber,
+        );
+        for (reason, skip) in following.skips {
+            let mine = self.skips.entry(reason).or_default();
+            mine.n += skip.n;
+            mine.first = mine.first.take().or(skip.first);
+        }
+        if self.covers.len() < following.covers.len() {
+            self.covers.resize(following.covers.len(), Cover::default());
+        }
+        for (mine, theirs) in self.covers.iter_mut().zip(&following.covers) {
+            mine.merge(theirs);
+        }
+    }
+}
+
+impl Cover {
+    fn merge(&mut self, other: &Self) {
+        self.n_statements += other.n_statements;
+        self.n_timed += other.n_timed;
+        self.min_us = [self.min_us, other.min_us].into_iter().flatten().min();
+        self.from_us = [self.from_us, other.from_us].into_iter().flatten().min();
+        self.to_us = self.to_us.max(other.to_us);
+    }
+
+    /// Fills in what the file covered, and what it shows that it cannot tell.
+    fn describe(&self, input: &mut InputFacts) {
+        /// Statements that must have a duration before their shortest says something.
+        const ENOUGH: u64 = 50;
+        /// Some statement of a real workload is faster than this, microseconds.
+        const SURELY_FASTER_US: u64 = 2_000;
+        input.n_statements = self.n_statements;
+        input.from_us = self.from_us;
+        input.to_us = self.to_us;
+        if self.n_statements > 0 && self.n_timed == 0 {
+            input.blind_spots.push("no durations in the log".to_owned());
+        }
+        if let Some(min_us) = self.min_us
+            && self.n_timed >= ENOUGH
+            && min_us >= SURELY_FASTER_US
+        {
+            let min_ms = min_us / 1000;
+            input.blind_spots.push(format!(
+                "no statement below {min_ms} ms in the log: a threshold (log_min_duration_statement) hides faster ones"
+            ));
+        }
+    }
+}
+
+/// Reads the operands' values in placeholder order into `values`, and counts them in the statistics.
+fn operand_values(
+    template: &Template,
+    statement: &Statement<'_>,
+    statistics: &mut QueryStatistics,
+    values: &mut Vec<Value>,
+) {
+    values.clear();
+    if template.operands.is_empty() {
+        return;
+    }
+    let mut sent: Vec<(u16, &[u8])> = Vec::new();
+    if !statement.parameters.is_empty() {
+        sent.extend(parameters(statement.parameters).take(MAX_PARAMETERS));
+    }
+    for (at, operand) in template.operands.iter().enumerate() {
+        match *operand {
+            Operand::Literal { value, start, end } => {
+                let text = statement.text.get(start as usize..end as usize);
+                statistics.operand(at, Sent::Literal, text.map(|text| (value, text)));
+                values.push(value);
+            }
+            Operand::Parameter { number, list_len } => {
+                let (value, text) = parameter_value(&sent, number, list_len);
+                statistics.operand(at, Sent::Parameter, text.map(|text| (value, text)));
+                values.push(value);
+            }
+        }
+    }
+}
+
+/// The value of parameter `$number`, or of the list that starts with it.
+fn parameter_value<'a>(
+    sent: &[(u16, &'a [u8])],
+    number: u16,
+    list_len: u32,
+) -> (Value, Option<&'a [u8]>) {
+    let at = usize::from(number).wrapping_sub(1);
+    // parameters stand in order, so $n is the nth, unless the list was cut
+    let found = match sent.get(at) {
+        Some(&(n, text)) if n == number => Some(text),
+        _ => sent
+            .iter()
+            .find(|(n, _)| *n == number)
+            .map(|(_, text)| *text),
+    };
+    let Some(text) = found else {
+        return (Value::default(), None);
+    };
+    let mut value = Value::of(text);
+    if list_len != 1 {
+        let end = at.saturating_add(list_len as usize).min(sent.len());
+        let elements: Vec<Value> = sent[at.min(end)..end]
+            .iter()
+            .map(|(_, text)| Value::of(text))
+            .collect();
+        value = Value::list(&elements);
+        value.width = list_len.max(2);
+    }
+    (value, Some(text))
+}
+
+/// Fills in the key from the operands' values.
+fn keyed(step: &mut Step, traits: &Traits, values: &[Value]) {
+    let value = |at: u16| values.get(usize::from(at)).copied().unwrap_or_default();
+    step.width = 1;
+    for (part, &at) in traits.key.iter().enumerate() {
+        let value = value(at);
+        step.key = combine(step.key, value.bits);
+        step.width = step.width.max(value.width);
+        if part < MAX_PARTS {
+            step.parts[part] = value.bits;
+        }
+    }
+    for &at in &traits.paging {
+        step.paging = combine(step.paging, value(at).bits);
+    }
+    if let Some(limit) = traits.limit {
+        step.limit = value(limit)
+            .integer()
+            .and_then(|rows| u32::try_from(rows).ok())
+            .unwrap_or(0);
+    }
+}
+
+fn combine(hash: u64, value: u64) -> u64 {
+    (hash.rotate_left(23) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The parts of a step that need no table.
+fn step_of(statement: &Statement<'_>) -> Step {
+    let busy_us = statement.duration_us.unwrap_or(0) + statement.plan_us;
+    Step {
+        start_us: statement
+            .time_us
+            .saturating_sub(i64::try_from(busy_us).unwrap_or(i64::MAX)),
+        end_us: statement.time_us,
+        duration_us: statement.duration_us,
+        failed: statement.outcome != Outcome::Finished,
+        origin: statement.origin,
+        ..Step::default()
+    }
+}
+
+/// 0 outside of a transaction: no `%v`, or one with the local id 0.
+fn transaction_hash(id: &[u8]) -> u64 {
+    if id.is_empty() || id.ends_with(b"/0") {
+        0
+    } else {
+        xxhash_rust::xxh3::xxh3_64(id)
+    }
+}
+
+/// The request's id (hashed; 0 for none) and the other tags (`key=value`) of the statement's comments.
+fn request_and_tags(text: &[u8]) -> (u64, Vec<String>) {
+    if memchr::memmem::find(text, b"/*").is_none() && memchr::memmem::find(text, b"--").is_none() {
+        return (0, Vec::new());
+    }
+    let mut request = 0;
+    let mut labels: Vec<String> = Vec::new();
+    for (key, value) in tags(text) {
+        match request_id(&key, &value) {
+            Some(id) => request = xxhash_rust::xxh3::xxh3_64(id.as_bytes()) | 1,
+            None => labels.push(format!("{key}={value}")),
+        }
+    }
+    labels.sort();
+    (request, labels)
+}
+
+/// The part of a tag that names one request: the trace id of `traceparent`, a request's or a job's id.
+fn request_id<'a>(key: &str, value: &'a str) -> Option<&'a str> {
+    match key.to_ascii_lowercase().as_str() {
+        "traceparent" => value.split('-').nth(1).filter(|id| id.len() >= 16),
+        "trace_id" | "traceid" | "request_id" | "requestid" | "x_request_id" | "req_id"
+        | "job_id" | "jobid" | "jid" => Some(value).filter(|id| !id.is_empty()),
+        _ => None,
+    }
+}
+
+fn clipped(text: &[u8], max: usize) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(max)]).into_owned()
+}

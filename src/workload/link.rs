@@ -1,0 +1,225 @@
+//! Do two queries look related by their names? The parent's rows would give the child's keys: `books.author_id` → `authors.id` and back.
+//!
+//! Only a hint, from naming conventions; a rule that has a catalog asks the foreign keys instead.
+
+use serde::{Deserialize, Serialize};
+
+use super::role::{is_key, keyed_scan};
+use crate::sql::{
+    QueryShape, StatementKind,
+    shape::{Scan, ScanRole, Target},
+};
+
+/// How strongly names suggest that a query's rows drive another. Ordered.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// Nothing in the names.
+    #[default]
+    None,
+    /// All of the parent's columns are read (`*`), and a name in the child could come from there.
+    Possible,
+    /// The same column name on both sides, or the same relation by its key.
+    SameName,
+    /// A column is named after the other side's relation.
+    ForeignKey,
+}
+
+/// The link from `parent`'s rows to `child`'s key.
+pub fn link(parent: &QueryShape, child: &QueryShape) -> Link {
+    parent
+        .scans
+        .iter()
+        .filter(|scan| scan.role == ScanRole::Read)
+        .map(|scan| match child.kind {
+            StatementKind::Insert => insert_link(scan, child),
+            _ => key_link(scan, child),
+        })
+        .max()
+        .unwrap_or_default()
+}
+
+fn insert_link(parent: &Scan, child: &QueryShape) -> Link {
+    child
+        .written_columns
+        .iter()
+        .map(|column| {
+            if refers_to(column, &parent.relation.name) {
+                Link::ForeignKey
+            } else {
+                Link::None
+            }
+        })
+        .max()
+        .unwrap_or_default()
+}
+
+fn key_link(parent: &Scan, child: &QueryShape) -> Link {
+    let Some(keyed) = keyed_scan(child) else {
+        return Link::None;
+    };
+    keyed
+        .predicates
+        .iter()
+        .filter(|predicate| is_key(predicate).is_some())
+        .filter_map(|predicate| match &predicate.target {
+            Target::Column(column) => Some(column_link(parent, keyed, column, child.kind)),
+            Target::Expression(_) => None,
+        })
+        .max()
+        .unwrap_or_default()
+}
+
+fn column_link(parent: &Scan, child: &Scan, column: &str, kind: StatementKind) -> Link {
+    if refers_to(column, &parent.relation.name) {
+        return Link::ForeignKey;
+    }
+    let own_key = is_own_key(column, &child.relation.name);
+    let same_relation = child.relation.name == parent.relation.name;
+    match (own_key, same_relation) {
+        (true, true) if kind == StatementKind::Select => Link::SameName,
+        (true, true) => Link::ForeignKey,
+        (true, false) if names_relation(&parent.columns, &child.relation.name) => Link::ForeignKey,
+        (true, false) if parent.all_columns => Link::Possible,
+        (false, _) if parent.columns.iter().any(|c| c == column) => Link::SameName,
+        (false, _) if parent.all_columns => Link::Possible,
+        _ => Link::None,
+    }
+}
+
+fn names_relation(columns: &[String], relation: &str) -> bool {
+    columns.iter().any(|column| refers_to(column, relation))
+}
+
+/// Is it the relation's own key: `id`, `uuid`, `pk`, `book_id` of `books`?
+pub fn is_own_key(column: &str, relation: &str) -> bool {
+    matches!(squeezed(column).as_str(), "id" | "uuid" | "guid" | "pk")
+        || refers_to(column, relation)
+}
+
+/// Is the column named after that relation: `author_id`, `authorId`, `author` for `authors`, `shop_author`?
+pub fn refers_to(column: &str, relation: &str) -> bool {
+    let column = squeezed(column);
+    let base = ["uuid", "guid", "code", "key", "id", "no", "nr"]
+        .iter()
+        .find_map(|suffix| column.strip_suffix(suffix));
+    let Some(base) = base.filter(|base| base.len() >= 2) else {
+        return false;
+    };
+    let singular = singular(relation);
+    singular == base || (base.len() >= 3 && ends_with_word(relation, base))
+}
+
+/// Does the last word of `shop_authors` say `author`?
+fn ends_with_word(relation: &str, base: &str) -> bool {
+    let lower = relation.to_ascii_lowercase();
+    lower
+        .match_indices('_')
+        .any(|(at, _)| singular(&lower[at + 1..]) == base)
+}
+
+/// Lower case, without underscores.
+fn squeezed(name: &str) -> String {
+    name.chars()
+        .filter(|c| *c != '_')
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}
+
+/// English singular of a relation's name, squeezed; good enough for `companies`, `addresses`, `people`.
+pub fn singular(name: &str) -> String {
+    let name = squeezed(name);
+    let irregular = [("people", "person"), ("children", "child"), ("men", "man")];
+    for (plural, one) in irregular {
+        if let Some(stem) = name.strip_suffix(plural) {
+            return format!("{stem}{one}");
+        }
+    }
+    if let Some(stem) = name.strip_suffix("ies") {
+        return format!("{stem}y");
+    }
+    for ending in ["sses", "xes", "ches", "shes", "uses"] {
+        if name.ends_with(ending) {
+            return name[..name.len() - 2].to_owned();
+        }
+    }
+    match name.strip_suffix('s') {
+        Some(stem) if !stem.ends_with('s') && !stem.ends_with('u') => stem.to_owned(),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::shape;
+
+    fn between(parent: &str, child: &str) -> Link {
+        link(
+            &shape::parse(parent).unwrap(),
+            &shape::parse(child).unwrap(),
+        )
+    }
+
+    #[test]
+    fn names_link_in_both_directions() {
+        let books = "select b.id, b.author_id from books b order by b.id limit $1";
+        assert_eq!(
+            between(books, "select * from authors where id = $1"),
+            Link::ForeignKey
+        );
+        assert_eq!(
+            between(books, "select * from reviews where book_id = $1"),
+            Link::ForeignKey
+        );
+        assert_eq!(
+            between(books, "select * from reviews r where r.\"bookId\" = $1"),
+            Link::ForeignKey
+        );
+        assert_eq!(
+            between(books, "update books set seen = $1 where id = $2"),
+            Link::ForeignKey
+        );
+        assert_eq!(
+            between(books, "select * from books where id = $1"),
+            Link::SameName
+        );
+        assert_eq!(
+            between("select * from books", "select * from authors where id = $1"),
+            Link::Possible
+        );
+        assert_eq!(
+            between(books, "select * from countries where id = $1"),
+            Link::None
+        );
+        assert_eq!(
+            between(books, "insert into audit (book_id, kind) values ($1, $2)"),
+            Link::ForeignKey
+        );
+    }
+
+    #[test]
+    fn many_to_many_links_through_the_join_table() {
+        let tags = "select t.id from tags t inner join book_tags bt on t.id = bt.tag_id where bt.book_id = $1";
+        assert_eq!(
+            between("select b.id from library_book b", tags),
+            Link::ForeignKey
+        );
+    }
+
+    #[test]
+    fn plurals() {
+        for (plural, one) in [
+            ("companies", "company"),
+            ("addresses", "address"),
+            ("boxes", "box"),
+            ("people", "person"),
+            ("status", "status"),
+            ("job_skills", "jobskill"),
+        ] {
+            assert_eq!(singular(plural), one);
+        }
+    }
+}

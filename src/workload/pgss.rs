@@ -1,0 +1,146 @@
+//! `pg_stat_statements` into the workload: entries of one fingerprint add up, beside the log's numbers, never with them.
+
+use std::collections::BTreeMap;
+
+use super::{InputFacts, PgssEntry, PgssStats, Query, SkipCount, Workload};
+use crate::sql::{Normaliser, shape, statement_kind};
+
+/// What Postgres shows instead of other roles' texts without `pg_read_all_stats`.
+const HIDDEN_TEXT: &str = "<insufficient privilege>";
+/// What it shows when the file of texts was lost.
+const LOST_TEXT: &str = "<query text unavailable>";
+
+impl Workload {
+    /// Adds the entries of `pg_stat_statements` and what they cover. Entries without a text are counted in `skipped`.
+    pub fn add_pg_stat_statements(&mut self, entries: Vec<PgssEntry>, mut facts: InputFacts) {
+        let mut queries: BTreeMap<_, Query> = std::mem::take(&mut self.queries)
+            .into_iter()
+            .map(|query| (query.fingerprint, query))
+            .collect();
+        let mut normaliser = Normaliser::default();
+        let mut unreadable: BTreeMap<&str, u64> = BTreeMap::new();
+        let (mut n_hidden, mut n_hidden_calls) = (0, 0);
+        for entry in entries {
+            facts.n_statements += entry.stats.n_calls;
+            let text = entry.text.trim();
+            if matches!(text, "" | HIDDEN_TEXT | LOST_TEXT) {
+                *unreadable.entry(reason(text)).or_default() += 1;
+                n_hidden += 1;
+                n_hidden_calls += entry.stats.n_calls;
+                continue;
+            }
+            let fingerprint = normaliser.run(text.as_bytes());
+            let query = queries
+                .entry(fingerprint)
+                .or_insert_with(|| new_query(fingerprint, &normaliser, text));
+            query
+                .pgss
+                .get_or_insert_with(PgssStats::default)
+                .add(entry.stats);
+        }
+        if let Some(pgss) = &mut facts.pgss {
+            // whoever read the view may have kept hidden entries back and counted them
+            pgss.n_hidden = pgss.n_hidden.max(n_hidden);
+            pgss.n_hidden_calls = pgss.n_hidden_calls.max(n_hidden_calls);
+        }
+        self.queries = queries.into_values().collect();
+        self.skipped
+            .extend(unreadable.into_iter().map(|(reason, n)| SkipCount {
+                reason: reason.to_owned(),
+                n,
+                example: String::new(),
+            }));
+        self.inputs.push(facts);
+    }
+}
+
+fn reason(text: &str) -> &'static str {
+    match text {
+        HIDDEN_TEXT => "entries of other roles in pg_stat_statements whose text we may not see",
+        _ => "entries of pg_stat_statements without a text",
+    }
+}
+
+fn new_query(fingerprint: crate::sql::Fingerprint, normaliser: &Normaliser, text: &str) -> Query {
+    let normalised = normaliser.text();
+    let (shape, shape_error) = match shape::parse(&normalised) {
+        Ok(shape) => (Some(Box::new(shape)), None),
+        Err(error) => (None, Some(error)),
+    };
+    Query {
+        fingerprint,
+        kind: statement_kind(text.as_bytes()),
+        text: normalised,
+        sample: text.to_owned(),
+        shape,
+        shape_error,
+        ..Query::default()
+    }
+}
+
+impl PgssStats {
+    /// Adds another entry's numbers.
+    fn add(&mut self, other: Self) {
+        self.query_ids.extend(other.query_ids);
+        self.query_ids.sort_unstable();
+        self.query_ids.dedup();
+        self.min_ms = match self.n_calls {
+            0 => other.min_ms,
+            _ => self.min_ms.min(other.min_ms),
+        };
+        self.max_ms = self.max_ms.max(other.max_ms);
+        self.n_calls += other.n_calls;
+        self.total_ms += other.total_ms;
+        self.n_rows += other.n_rows;
+        self.shared_blks_hit += other.shared_blks_hit;
+        self.shared_blks_read += other.shared_blks_read;
+        self.shared_blks_dirtied += other.shared_blks_dirtied;
+        self.temp_blks += other.temp_blks;
+        self.io_ms += other.io_ms;
+        self.wal_bytes += other.wal_bytes;
+        self.plan_ms += other.plan_ms;
+        self.users.extend(other.users);
+        self.users.sort();
+        self.users.dedup();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str, n_calls: u64, min_ms: f64) -> PgssEntry {
+        PgssEntry {
+            text: text.to_owned(),
+            stats: PgssStats {
+                n_calls,
+                min_ms,
+                max_ms: min_ms * 2.0,
+                total_ms: min_ms * n_calls as f64,
+                users: vec!["app".into()],
+                ..PgssStats::default()
+            },
+        }
+    }
+
+    #[test]
+    fn entries_of_one_fingerprint_add_up_and_hidden_ones_are_counted() {
+        let mut workload = Workload::default();
+        workload.add_pg_stat_statements(
+            vec![
+                entry("select * from a where id = $1", 3, 2.0),
+                entry("SELECT *  FROM a WHERE id=$1", 4, 1.0),
+                entry(HIDDEN_TEXT, 5, 1.0),
+            ],
+            InputFacts::default(),
+        );
+        let [query] = workload.queries.as_slice() else {
+            panic!("one query, not {:?}", workload.queries);
+        };
+        let pgss = query.pgss.as_ref().unwrap();
+        assert_eq!((pgss.n_calls, pgss.min_ms, pgss.max_ms), (7, 1.0, 4.0));
+        assert_eq!(pgss.users, ["app"]);
+        assert_eq!(workload.skipped[0].n, 1);
+        assert_eq!(workload.inputs[0].n_statements, 12);
+    }
+}

@@ -1,0 +1,186 @@
+//! Names that executions share (sessions, clients, tags), each kept once and known by a number.
+
+use hashbrown::HashMap;
+
+type Map<K> = HashMap<K, u32, foldhash::fast::FixedState>;
+
+/// Distinct (user, database, application) triples kept apart; later ones count as the nameless client 0.
+const MAX_CLIENTS: usize = 4096;
+/// Distinct tag sets kept apart; later ones count as untagged.
+const MAX_LABELS: usize = 16_384;
+
+/// Who sent a statement.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Client {
+    pub(super) user: Box<[u8]>,
+    pub(super) database: Box<[u8]>,
+    pub(super) application: Box<[u8]>,
+    /// `application`, as text.
+    name: String,
+}
+
+/// The tables of names. Number 0 is the nameless client, and no tags.
+#[derive(Debug)]
+pub(super) struct Symbols {
+    session_at: Map<Box<[u8]>>,
+    sessions: Vec<String>,
+    free_sessions: Vec<u32>,
+    clients: Vec<Client>,
+    last_client: u32,
+    label_at: Map<Vec<String>>,
+    labels: Vec<Vec<String>>,
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        Self {
+            session_at: Map::default(),
+            sessions: Vec::new(),
+            free_sessions: Vec::new(),
+            clients: vec![Client::default()],
+            last_client: 0,
+            label_at: Map::default(),
+            labels: vec![Vec::new()],
+        }
+    }
+}
+
+impl Symbols {
+    /// The number of a session, and whether it is new.
+    pub(super) fn intern_session(&mut self, id: &[u8]) -> (u32, bool) {
+        if let Some(&at) = self.session_at.get(id) {
+            return (at, false);
+        }
+        let name = String::from_utf8_lossy(id).into_owned();
+        let at = match self.free_sessions.pop() {
+            Some(at) => {
+                self.sessions[at as usize] = name;
+                at
+            }
+            None => {
+                self.sessions.push(name);
+                number(self.sessions.len() - 1)
+            }
+        };
+        self.session_at.insert(id.into(), at);
+        (at, true)
+    }
+
+    /// Numbers of the sessions known, in ascending order.
+    pub(super) fn live_sessions(&self) -> Vec<u32> {
+        let mut live: Vec<u32> = self.session_at.values().copied().collect();
+        live.sort_unstable();
+        live
+    }
+
+    /// How many sessions are known.
+    pub(super) fn n_sessions(&self) -> usize {
+        self.session_at.len()
+    }
+
+    /// Forgets sessions; their numbers are given to later ones.
+    pub(super) fn forget_sessions(&mut self, forgotten: &[u32]) {
+        let mut gone = vec![false; self.sessions.len()];
+        for &at in forgotten {
+            gone[at as usize] = true;
+        }
+        self.session_at.retain(|_, at| !gone[*at as usize]);
+        self.free_sessions.extend(forgotten.iter().rev());
+    }
+
+    /// Raw ids of sessions by number: only where none was forgotten.
+    pub(super) fn session_ids(&self) -> Vec<&[u8]> {
+        let mut ids: Vec<&[u8]> = vec![&[]; self.sessions.len()];
+        let mut known: Vec<(&Box<[u8]>, u32)> =
+            self.session_at.iter().map(|(id, at)| (id, *at)).collect();
+        known.sort_unstable();
+        for (id, at) in known {
+            ids[at as usize] = id;
+        }
+        ids
+    }
+
+    /// The number of a client.
+    pub(super) fn intern_client(
+        &mut self,
+        user: &[u8],
+        database: &[u8],
+        application: &[u8],
+    ) -> u32 {
+        let is = |client: &Client| {
+            *client.user == *user
+                && *client.database == *database
+                && *client.application == *application
+        };
+        if is(&self.clients[self.last_client as usize]) {
+            return self.last_client;
+        }
+        let at = match self.clients.iter().position(is) {
+            Some(at) => at,
+            None if self.clients.len() < MAX_CLIENTS => {
+                self.clients.push(Client {
+                    user: user.into(),
+                    database: database.into(),
+                    application: application.into(),
+                    name: String::from_utf8_lossy(application).into_owned(),
+                });
+                self.clients.len() - 1
+            }
+            None => 0,
+        };
+        self.last_client = number(at);
+        self.last_client
+    }
+
+    /// The number of a tag set (`key=value`, sorted).
+    pub(super) fn intern_label(&mut self, tags: Vec<String>) -> u32 {
+        if tags.is_empty() {
+            return 0;
+        }
+        if let Some(&at) = self.label_at.get(&tags) {
+            return at;
+        }
+        if self.labels.len() >= MAX_LABELS {
+            return 0;
+        }
+        let at = number(self.labels.len());
+        self.labels.push(tags.clone());
+        self.label_at.insert(tags, at);
+        at
+    }
+
+    /// Takes over another table's clients and tags; gives its numbers in this table.
+    pub(super) fn adopt(&mut self, other: &Self) -> (Vec<u32>, Vec<u32>) {
+        let clients = other
+            .clients
+            .iter()
+            .map(|c| self.intern_client(&c.user, &c.database, &c.application))
+            .collect();
+        let labels = other
+            .labels
+            .iter()
+            .map(|tags| self.intern_label(tags.clone()))
+            .collect();
+        (clients, labels)
+    }
+
+    pub(super) fn session(&self, at: u32) -> &str {
+        &self.sessions[at as usize]
+    }
+
+    pub(super) fn client(&self, at: u32) -> &Client {
+        &self.clients[at as usize]
+    }
+
+    pub(super) fn application(&self, at: u32) -> &str {
+        &self.clients[at as usize].name
+    }
+
+    pub(super) fn tags(&self, at: u32) -> &[String] {
+        &self.labels[at as usize]
+    }
+}
+
+fn number(at: usize) -> u32 {
+    u32::try_from(at).expect("tables of names stay far below 2^32 entries")
+}

@@ -1,0 +1,412 @@
+//! Sessions into windows: what one request did, as far as a log lets that be told.
+//!
+//! The first that applies: a request id in the statement's comment; a transaction of at least two statements; else statements of one
+//! session without an idle gap. Housekeeping is left out before, and marks no boundary.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
+use super::{
+    Origin, WindowBound,
+    burst::{Analyser, View},
+    fold::Known,
+    role::Role,
+    symbols::Symbols,
+};
+
+/// Shortest idle gap that ends a window, microseconds. In-loop gaps of ORMs on a loaded machine reach 20 ms at the median.
+const MIN_IDLE_GAP_US: i64 = 50_000;
+/// Idle gaps end a window from this many times the window's median gap on.
+const IDLE_GAP_FACTOR: i64 = 5;
+/// No gap within a window is longer than this, microseconds.
+const MAX_IDLE_GAP_US: i64 = 1_000_000;
+/// How far back before a window the driver of a loop may stand, microseconds: first use of an ORM's mapper costs up to 300 ms.
+pub(super) const LOOK_BACK_US: i64 = 2_000_000;
+/// Statements of one window kept in detail; a longer one is cut and goes on behind the same driver.
+const MAX_STEPS: usize = 4096;
+/// Drivers remembered per session.
+const MAX_RECENT: usize = 6;
+/// Sessions with an open window; beyond, the longest idle ones are closed.
+const MAX_SESSIONS: usize = 8192;
+/// Tagged requests open at once; beyond, the longest idle ones are closed.
+const MAX_REQUESTS: usize = 4096;
+/// Operands of a key kept apart.
+pub(super) const MAX_PARTS: usize = 4;
+
+/// One execution, as windows keep it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Step {
+    pub(super) query: u32,
+    pub(super) client: u32,
+    pub(super) session: u32,
+    pub(super) label: u32,
+    pub(super) start_us: i64,
+    pub(super) end_us: i64,
+    pub(super) duration_us: Option<u64>,
+    pub(super) failed: bool,
+    pub(super) origin: Origin,
+    /// All key operands together.
+    pub(super) key: u64,
+    /// The first key operands apart.
+    pub(super) parts: [u64; MAX_PARTS],
+    /// Operands that page.
+    pub(super) paging: u64,
+    /// Most elements of a key operand.
+    pub(super) width: u32,
+    /// Value of LIMIT; 0 when unknown.
+    pub(super) limit: u32,
+}
+
+/// Where a step belongs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// Hash of the request id in the comment; 0 for none.
+    pub(super) request: u64,
+    /// Hash of the virtual transaction id; 0 for none.
+    pub(super) transaction: u64,
+}
+
+/// Idle gaps of one window in powers of two: their median costs nothing to keep.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gaps {
+    counts: [u32; 24],
+    n: u32,
+}
+
+impl Gaps {
+    fn record(&mut self, gap_us: i64) {
+        let bits = 64 - gap_us.max(0).leading_zeros();
+        self.counts[(bits as usize).min(23)] += 1;
+        self.n += 1;
+    }
+
+    /// Upper bound of the median's bucket, microseconds.
+    fn median_us(&self) -> i64 {
+        let mut seen = 0;
+        for (bits, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen * 2 >= self.n.max(1) {
+                return 1 << bits;
+            }
+        }
+        MAX_IDLE_GAP_US
+    }
+
+    fn idle_limit_us(&self) -> i64 {
+        (self.median_us() * IDLE_GAP_FACTOR).clamp(MIN_IDLE_GAP_US, MAX_IDLE_GAP_US)
+    }
+}
+
+/// A transaction that is open.
+#[derive(Debug, Default)]
+struct OpenTransaction {
+    /// BEGIN was seen; else it is told by its id alone.
+    explicit: bool,
+    id: u64,
+    steps: Vec<Step>,
+    /// Windows cut from it before.
+    continued: bool,
+    /// When the session was last busy before it.
+    busy_before_us: i64,
+}
+
+/// One session.
+#[derive(Debug, Default)]
+struct Session {
+    steps: Vec<Step>,
+    gaps: Gaps,
+    transaction: Option<OpenTransaction>,
+    /// Transaction id of the last of `steps`.
+    last_id: u64,
+    /// End of the last statement, housekeeping included.
+    busy_until_us: i64,
+    recent: VecDeque<Step>,
+    last_ddl_us: Option<i64>,
+}
+
+/// One tagged request.
+#[derive(Debug, Default)]
+struct Request {
+    steps: Vec<Step>,
+    last_us: i64,
+}
+
+/// All open windows, and what closed ones gave.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    sessions: Vec<Session>,
+    requests: HashMap<u64, Request, foldhash::fast::FixedState>,
+    pub(super) analyser: Analyser,
+}
+
+impl Windows {
+    /// Takes the next execution in input order.
+    pub(super) fn step(&mut self, step: Step, place: Place, context: Context<'_>) {
+        let at = step.session as usize;
+        if self.sessions.len() <= at {
+            self.sessions.resize_with(at + 1, Session::default);
+        }
+        let role = context.known[step.query as usize].traits.role;
+        if place.request != 0 && !matches!(role, Role::Begin | Role::End) {
+            self.sessions[at].touch(&step);
+            if is_work(role) {
+                self.requested(step, place.request, context);
+            }
+            return;
+        }
+        let session = &mut self.sessions[at];
+        let analyser = &mut self.analyser;
+        match role {
+            Role::Begin => session.begin(analyser, context),
+            Role::End => session.end(analyser, context),
+            Role::Boundary => session.boundary(analyser, context),
+            Role::Ddl => session.last_ddl_us = Some(step.end_us),
+            Role::Chatter => {}
+            Role::Point | Role::List | Role::Write | Role::Other => {
+                session.work(step, place.transaction, analyser, context);
+            }
+        }
+        session.touch(&step);
+    }
+
+    fn requested(&mut self, step: Step, request: u64, context: Context<'_>) {
+        let open = self.requests.entry(request).or_default();
+        open.steps.push(step);
+        open.last_us = open.last_us.max(step.end_us);
+        if open.steps.len() >= MAX_STEPS {
+            let steps = std::mem::take(&mut open.steps);
+            self.analyser
+                .window(&View::new(&steps, WindowBound::Tag), context);
+        }
+        if self.requests.len() > MAX_REQUESTS {
+            self.close_idle_requests(context);
+        }
+    }
+
+    /// Closes the longer idle half of the requests.
+    fn close_idle_requests(&mut self, context: Context<'_>) {
+        let mut by_age: Vec<(i64, u64)> = self
+            .requests
+            .iter()
+            .map(|(id, request)| (request.last_us, *id))
+            .collect();
+        by_age.sort_unstable();
+        by_age.truncate(MAX_REQUESTS / 2);
+        for (_, id) in by_age {
+            if let Some(request) = self.requests.remove(&id) {
+                let view = View::new(&request.steps, WindowBound::Tag);
+                self.analyser.window(&view, context);
+            }
+        }
+    }
+
+    /// Sessions to forget when more than the bound are known: the longer idle half, in order of age. Their windows are closed.
+    pub(super) fn evict_sessions(&mut self, live: &[u32], context: Context<'_>) -> Vec<u32> {
+        if live.len() <= MAX_SESSIONS {
+            return Vec::new();
+        }
+        let mut by_age: Vec<(i64, u32)> = live
+            .iter()
+            .map(|&at| {
+                let busy = self.sessions.get(at as usize).map(|s| s.busy_until_us);
+                (busy.unwrap_or(0), at)
+            })
+            .collect();
+        by_age.sort_unstable();
+        by_age.truncate(MAX_SESSIONS / 2);
+        let evicted: Vec<u32> = by_age.into_iter().map(|(_, at)| at).collect();
+        for &at in &evicted {
+            if let Some(session) = self.sessions.get_mut(at as usize) {
+                std::mem::take(session).close_all(&mut self.analyser, context);
+            }
+        }
+        evicted
+    }
+
+    /// Closes every window, in order of sessions and then of requests' first statements.
+    pub(super) fn close(&mut self, context: Context<'_>) {
+        for mut session in std::mem::take(&mut self.sessions) {
+            session.close_all(&mut self.analyser, context);
+        }
+        let mut requests: Vec<Request> = std::mem::take(&mut self.requests)
+            .into_iter()
+            .map(|(_, request)| request)
+            .filter(|request| !request.steps.is_empty())
+            .collect();
+        requests.sort_by_key(|request| {
+            let first = request.steps[0].origin;
+            (first.file, first.line)
+        });
+        for request in requests {
+            let view = View::new(&request.steps, WindowBound::Tag);
+            self.analyser.window(&view, context);
+        }
+        self.analyser.finish(context);
+    }
+}
+
+/// What is known of queries and symbols, for whoever looks at steps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) known: &'a [Known],
+    pub(super) symbols: &'a Symbols,
+}
+
+fn is_work(role: Role) -> bool {
+    matches!(role, Role::Point | Role::List | Role::Write | Role::Other)
+}
+
+impl Session {
+    fn touch(&mut self, step: &Step) {
+        self.busy_until_us = self.busy_until_us.max(step.end_us);
+    }
+
+    fn begin(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        self.end(analyser, context);
+        self.transaction = Some(OpenTransaction {
+            explicit: true,
+            busy_before_us: self.busy_until_us,
+            ..OpenTransaction::default()
+        });
+    }
+
+    /// A transaction ends: with two statements or more it was a window of its own, with one it belongs to the burst.
+    fn end(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        let Some(open) = self.transaction.take() else {
+            return;
+        };
+        match open.steps.as_slice() {
+            [] => {}
+            [only] if !open.continued => {
+                self.burst(*only, open.busy_before_us, analyser, context);
+            }
+            steps => {
+                self.close_burst(analyser, context);
+                self.analyse(steps, WindowBound::Transaction, analyser, context);
+            }
+        }
+    }
+
+    fn boundary(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        if let Some(open) = self.transaction.as_mut() {
+            let steps = std::mem::take(&mut open.steps);
+            self.close_burst(analyser, context);
+            self.analyse(&steps, WindowBound::Transaction, analyser, context);
+        } else {
+            self.close_burst(analyser, context);
+        }
+        self.recent.clear();
+    }
+
+    fn work(&mut self, step: Step, id: u64, analyser: &mut Analyser, context: Context<'_>) {
+        if let Some(open) = &self.transaction
+            && !open.explicit
+            && open.id != id
+        {
+            self.end(analyser, context);
+        }
+        if self.transaction.is_none() && id != 0 && id == self.last_id && !self.steps.is_empty() {
+            self.transaction = self.steps.pop().map(|first| OpenTransaction {
+                id,
+                steps: vec![first],
+                ..OpenTransaction::default()
+            });
+        }
+        match &mut self.transaction {
+            Some(open) => {
+                open.steps.push(step);
+                if open.steps.len() >= MAX_STEPS {
+                    open.continued = true;
+                    let steps = std::mem::take(&mut open.steps);
+                    self.close_burst(analyser, context);
+                    self.analyse(&steps, WindowBound::Transaction, analyser, context);
+                }
+            }
+            None => {
+                self.burst(step, self.busy_until_us, analyser, context);
+                self.last_id = id;
+            }
+        }
+    }
+
+    /// Appends to the burst, or starts another after an idle gap since `busy_before_us`.
+    fn burst(
+        &mut self,
+        step: Step,
+        busy_before_us: i64,
+        analyser: &mut Analyser,
+        context: Context<'_>,
+    ) {
+        let last_end = self.steps.last().map(|last| last.end_us);
+        if let Some(last_end) = last_end {
+            let idle = step.start_us - last_end.max(busy_before_us);
+            let slack = clock_slack_us(&step, last_end);
+            if idle > self.gaps.idle_limit_us() + slack || self.steps.len() >= MAX_STEPS {
+                self.close_burst(analyser, context);
+            } else {
+                self.gaps.record(idle);
+            }
+        }
+        self.steps.push(step);
+    }
+
+    fn close_burst(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        let mut steps = std::mem::take(&mut self.steps);
+        self.analyse(&steps, WindowBound::Idle, analyser, context);
+        steps.clear();
+        self.steps = steps;
+        self.gaps = Gaps::default();
+        self.last_id = 0;
+    }
+
+    fn analyse(
+        &mut self,
+        steps: &[Step],
+        bound: WindowBound,
+        analyser: &mut Analyser,
+        context: Context<'_>,
+    ) {
+        if steps.is_empty() {
+            return;
+        }
+        let view = View {
+            steps,
+            bound,
+            recent: self.recent.make_contiguous(),
+            last_ddl_us: self.last_ddl_us,
+        };
+        analyser.window(&view, context);
+        self.remember_drivers(steps, context);
+    }
+
+    /// Keeps the window's last queries that could drive a loop in a window that follows.
+    fn remember_drivers(&mut self, steps: &[Step], context: Context<'_>) {
+        let drivers = steps.iter().filter(|step| {
+            !step.failed && context.known[step.query as usize].traits.can_drive() && step.limit != 1
+        });
+        for step in drivers {
+            self.recent.retain(|known| known.query != step.query);
+            if self.recent.len() == MAX_RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(*step);
+        }
+    }
+
+    fn close_all(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        self.end(analyser, context);
+        self.close_burst(analyser, context);
+    }
+}
+
+/// With a log clock of whole seconds (`%t`), a gap may seem a second longer than it was.
+fn clock_slack_us(step: &Step, last_end_us: i64) -> i64 {
+    const SECOND_US: i64 = 1_000_000;
+    let whole = |t: i64| t % SECOND_US == 0;
+    if whole(step.end_us) && whole(last_end_us) {
+        SECOND_US
+    } else {
+        0
+    }
+}

@@ -277,18 +277,17 @@ impl Fold {
 
     /// Fills a new template: the query it is an instance of, and its tags.
     fn understand(&mut self, slot: usize, fingerprint: Fingerprint, statement: &Statement<'_>) {
-        let query = match self.query_at.get(&fingerprint) {
-            Some(&query) => query,
-            None => {
-                let text = self.templates.normalised();
-                self.admit(Known {
-                    fingerprint,
-                    text,
-                    sample: clipped(statement.text, MAX_SAMPLE_BYTES),
-                    kind: statement_kind(statement.text),
-                    ..Known::default()
-                })
-            }
+        let query = if let Some(&query) = self.query_at.get(&fingerprint) {
+            query
+        } else {
+            let text = self.templates.normalised();
+            self.admit(Known {
+                fingerprint,
+                text,
+                sample: clipped(statement.text, MAX_SAMPLE_BYTES),
+                kind: statement_kind(statement.text),
+                ..Known::default()
+            })
         };
         let (request, tags) = request_and_tags(statement.text);
         let label = self.symbols.intern_label(tags);
@@ -450,12 +449,11 @@ impl Sink for Fold {
             labels,
         };
         for (statistics, &query) in following.statistics.into_iter().zip(&renumber.queries) {
-            match self.statistics.get_mut(query as usize) {
-                Some(mine) => mine.merge(statistics, &renumber.clients, &renumber.labels),
-                None => {
-                    let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
-                    skip.n += statistics.n_calls();
-                }
+            if let Some(mine) = self.statistics.get_mut(query as usize) {
+                mine.merge(statistics, &renumber.clients, &renumber.labels);
+            } else {
+                let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
+                skip.n += statistics.n_calls();
             }
         }
         self.replay(

@@ -28,6 +28,7 @@ pub enum Link {
 }
 
 /// The link from `parent`'s rows to `child`'s key.
+#[must_use]
 pub fn link(parent: &QueryShape, child: &QueryShape) -> Link {
     parent
         .scans
@@ -82,9 +83,8 @@ fn column_link(parent: &Scan, child: &Scan, column: &str, kind: StatementKind) -
         (true, true) if kind == StatementKind::Select => Link::SameName,
         (true, true) => Link::ForeignKey,
         (true, false) if names_relation(&parent.columns, &child.relation.name) => Link::ForeignKey,
-        (true, false) if parent.all_columns => Link::Possible,
         (false, _) if parent.columns.iter().any(|c| c == column) => Link::SameName,
-        (false, _) if parent.all_columns => Link::Possible,
+        (_, false) | (false, true) if parent.all_columns => Link::Possible,
         _ => Link::None,
     }
 }
@@ -94,12 +94,14 @@ fn names_relation(columns: &[String], relation: &str) -> bool {
 }
 
 /// Is it the relation's own key: `id`, `uuid`, `pk`, `book_id` of `books`?
+#[must_use]
 pub fn is_own_key(column: &str, relation: &str) -> bool {
     matches!(squeezed(column).as_str(), "id" | "uuid" | "guid" | "pk")
         || refers_to(column, relation)
 }
 
 /// Is the column named after that relation: `author_id`, `authorId`, `author` for `authors`, `shop_author`?
+#[must_use]
 pub fn refers_to(column: &str, relation: &str) -> bool {
     let column = squeezed(column);
     let base = ["uuid", "guid", "code", "key", "id", "no", "nr"]
@@ -129,6 +131,7 @@ fn squeezed(name: &str) -> String {
 }
 
 /// English singular of a relation's name, squeezed; good enough for `companies`, `addresses`, `people`.
+#[must_use]
 pub fn singular(name: &str) -> String {
     let name = squeezed(name);
     let irregular = [("people", "person"), ("children", "child"), ("men", "man")];

@@ -61,17 +61,17 @@ fn reason(text: &str) -> &'static str {
     }
 }
 
-fn new_query(fingerprint: crate::sql::Fingerprint, normaliser: &Normaliser, text: &str) -> Query {
-    let normalised = normaliser.text();
-    let (shape, shape_error) = match shape::parse(&normalised) {
+fn new_query(fingerprint: crate::sql::Fingerprint, normaliser: &Normaliser, raw: &str) -> Query {
+    let text = normaliser.text();
+    let (shape, shape_error) = match shape::parse(&text) {
         Ok(shape) => (Some(Box::new(shape)), None),
         Err(error) => (None, Some(error)),
     };
     Query {
         fingerprint,
-        kind: statement_kind(text.as_bytes()),
-        text: normalised,
-        sample: text.to_owned(),
+        kind: statement_kind(raw.as_bytes()),
+        text,
+        sample: raw.to_owned(),
         shape,
         shape_error,
         ..Query::default()

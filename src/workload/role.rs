@@ -31,6 +31,28 @@ pub(super) enum Role {
     Other,
 }
 
+/// First words of housekeeping.
+const CHATTER: [&str; 13] = [
+    "reset",
+    "discard",
+    "show",
+    "deallocate",
+    "listen",
+    "unlisten",
+    "notify",
+    "fetch",
+    "move",
+    "close",
+    "lock",
+    "explain",
+    "prepare",
+];
+/// First words of DDL and maintenance.
+const DDL: [&str; 12] = [
+    "create", "alter", "drop", "truncate", "comment", "grant", "revoke", "vacuum", "analyze",
+    "reindex", "cluster", "refresh",
+];
+
 /// What the window machine needs to know about a fingerprint.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Traits {
@@ -92,15 +114,12 @@ impl Traits {
         let second = words.next().unwrap_or_default();
         Some(match (first.as_str(), second.as_str()) {
             ("begin" | "start", _) => Role::Begin,
-            ("commit" | "end" | "abort", _) => Role::End,
             ("rollback", "to") | ("savepoint" | "release", _) => Role::Chatter,
-            ("rollback", _) | ("prepare", "transaction") => Role::End,
+            ("commit" | "end" | "abort" | "rollback", _) | ("prepare", "transaction") => Role::End,
             ("set", _) => set_role(text),
-            ("reset" | "discard" | "show" | "deallocate" | "listen" | "unlisten" | "notify", _)
-            | ("fetch" | "move" | "close" | "lock" | "explain" | "prepare", _) => Role::Chatter,
+            (word, _) if CHATTER.contains(&word) => Role::Chatter,
             ("declare", _) => Role::List,
-            ("create" | "alter" | "drop" | "truncate" | "comment" | "grant" | "revoke", _)
-            | ("vacuum" | "analyze" | "reindex" | "cluster" | "refresh", _) => Role::Ddl,
+            (word, _) if DDL.contains(&word) => Role::Ddl,
             ("copy" | "call" | "do" | "merge", _) => Role::Other,
             ("select", _) => return select_role(text),
             _ => return None,
@@ -227,6 +246,7 @@ fn written(shape: &QueryShape) -> Option<String> {
 }
 
 /// The scan that the first equality with a parameter stands on.
+#[must_use]
 pub fn keyed_scan(shape: &QueryShape) -> Option<&Scan> {
     shape
         .scans
@@ -235,6 +255,7 @@ pub fn keyed_scan(shape: &QueryShape) -> Option<&Scan> {
 }
 
 /// The parameter that a predicate compares for equality (one element, or one array).
+#[must_use]
 pub fn is_key(predicate: &crate::sql::shape::Predicate) -> Option<u16> {
     match (predicate.comparison, &predicate.operand) {
         (Comparison::Equal | Comparison::In, Operand::Parameter(n)) => Some(*n),

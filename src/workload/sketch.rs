@@ -65,9 +65,9 @@ impl DistinctSketch {
 
 fn registers_of(values: &[u64]) -> Box<[u8; REGISTERS]> {
     let mut registers = Box::new([0; REGISTERS]);
-    values
-        .iter()
-        .for_each(|&value| record(&mut registers, value));
+    for &value in values {
+        record(&mut registers, value);
+    }
     registers
 }
 
@@ -92,7 +92,10 @@ fn estimate(registers: &[u8; REGISTERS]) -> u64 {
     let alpha = 0.7213 / (1.0 + 1.079 / m);
     let sum: f64 = registers.iter().map(|&r| 2_f64.powi(-i32::from(r))).sum();
     let raw = alpha * m * m / sum;
-    let zeros = registers.iter().filter(|&&r| r == 0).count();
+    let zeros = registers
+        .iter()
+        .map(|&r| usize::from(r == 0))
+        .sum::<usize>();
     let corrected = if raw <= 2.5 * m && zeros > 0 {
         m * (m / zeros as f64).ln()
     } else {

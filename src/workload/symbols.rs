@@ -52,15 +52,12 @@ impl Symbols {
             return (at, false);
         }
         let name = String::from_utf8_lossy(id).into_owned();
-        let at = match self.free_sessions.pop() {
-            Some(at) => {
-                self.sessions[at as usize] = name;
-                at
-            }
-            None => {
-                self.sessions.push(name);
-                number(self.sessions.len() - 1)
-            }
+        let at = if let Some(at) = self.free_sessions.pop() {
+            self.sessions[at as usize] = name;
+            at
+        } else {
+            self.sessions.push(name);
+            number(self.sessions.len() - 1)
         };
         self.session_at.insert(id.into(), at);
         (at, true)

@@ -87,21 +87,19 @@ impl Templates {
 }
 
 fn operand(text: &[u8], span: &OperandSpan) -> Operand {
-    match span.kind {
-        OperandKind::Parameter(number) => Operand::Parameter {
+    if let OperandKind::Parameter(number) = span.kind {
+        return Operand::Parameter {
             number,
             list_len: span.list_len,
-        },
-        _ => {
-            let mut value = Value::of(&text[span.start as usize..span.end as usize]);
-            if span.list_len != 1 {
-                value.width = span.list_len.max(2);
-            }
-            Operand::Literal {
-                value,
-                start: span.start,
-                end: span.end,
-            }
-        }
+        };
+    }
+    let mut value = Value::of(&text[span.start as usize..span.end as usize]);
+    if span.list_len != 1 {
+        value.width = span.list_len.max(2);
+    }
+    Operand::Literal {
+        value,
+        start: span.start,
+        end: span.end,
     }
 }

@@ -50,7 +50,7 @@ impl Value {
 
     /// The integer, where it is one.
     pub(crate) fn integer(self) -> Option<i64> {
-        (self.bits & INTEGER != 0).then(|| (self.bits & !INTEGER) as i64 - INTEGER_BIAS)
+        (self.bits & INTEGER != 0).then(|| (self.bits & !INTEGER).cast_signed() - INTEGER_BIAS)
     }
 }
 

@@ -313,20 +313,17 @@ impl Session {
                 ..OpenTransaction::default()
             });
         }
-        match &mut self.transaction {
-            Some(open) => {
-                open.steps.push(step);
-                if open.steps.len() >= MAX_STEPS {
-                    open.continued = true;
-                    let steps = std::mem::take(&mut open.steps);
-                    self.close_burst(analyser, context);
-                    self.analyse(&steps, WindowBound::Transaction, analyser, context);
-                }
-            }
-            None => {
-                self.burst(step, self.busy_until_us, analyser, context);
-                self.last_id = id;
-            }
+        let Some(open) = &mut self.transaction else {
+            self.burst(step, self.busy_until_us, analyser, context);
+            self.last_id = id;
+            return;
+        };
+        open.steps.push(step);
+        if open.steps.len() >= MAX_STEPS {
+            open.continued = true;
+            let steps = std::mem::take(&mut open.steps);
+            self.close_burst(analyser, context);
+            self.analyse(&steps, WindowBound::Transaction, analyser, context);
         }
     }
 

@@ -6,6 +6,7 @@
     reason = "clippy.toml allows both in test functions; here whole files are tests"
 )]
 
+mod migrate;
 mod report;
 mod server;
 #[allow(dead_code, reason = "for every topic to use")]

@@ -115,6 +115,12 @@ pub async fn advise<W: WhatIf + Sync>(
     }
 }
 
+/// A name for one index outside of a recommendation, that nothing in the catalog has.
+#[must_use]
+pub fn unused_name(catalog: &Catalog, def: &crate::catalog::IndexDef) -> String {
+    name::Names::new(catalog).take(def)
+}
+
 fn listed(skipped: BTreeMap<String, (u64, Fingerprint)>) -> Vec<(String, u64, Fingerprint)> {
     skipped
         .into_iter()

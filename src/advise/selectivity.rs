@@ -30,7 +30,7 @@ pub(super) fn of_predicate(
     };
     let n_rows = relation.n_rows.unwrap_or(0.0);
     match predicate.comparison {
-        Comparison::Equal => equal(column, n_rows, constant),
+        Comparison::Equal | Comparison::IsBool => equal(column, n_rows, constant),
         Comparison::In => {
             let n = match predicate.operand {
                 Operand::List(n) if n > 0 => f64::from(n),
@@ -41,7 +41,6 @@ pub(super) fn of_predicate(
         }
         Comparison::IsNull => column.stats.as_ref().map_or(UNKNOWN_EQUAL, |s| s.null_frac),
         Comparison::IsNotNull => column.stats.as_ref().map_or(1.0, |s| 1.0 - s.null_frac),
-        Comparison::IsBool => equal(column, n_rows, constant),
         Comparison::NotEqual => 1.0 - equal(column, n_rows, constant),
         Comparison::Less | Comparison::Greater | Comparison::RowGreater | Comparison::RowLess => {
             UNKNOWN_RANGE

@@ -6,7 +6,7 @@
 use crate::catalog::{Column, IndexDef, IndexKey, KeyTarget, Relation};
 
 /// `BLCKSZ` of every packaged build.
-pub const PAGE_BYTES: u64 = 8_192;
+const PAGE_BYTES: u64 = 8_192;
 
 /// Page header and b-tree special space, bytes (`bufpage.h`, `nbtree.h`).
 const PAGE_OVERHEAD_BYTES: f64 = 24.0 + 16.0;
@@ -139,8 +139,8 @@ mod tests {
                 name: "c".into(),
                 type_name: type_name.into(),
                 stats: Some(ColumnStats {
-                    n_distinct,
                     avg_width,
+                    n_distinct,
                     ..ColumnStats::default()
                 }),
                 ..Column::default()

@@ -1,6 +1,15 @@
 //! The rules: one file each, listed once here. A rule is a pure function from an [`Audit`] to findings; it cannot fail and reaches nothing outside.
 
+mod duplicate_index;
+mod invalid_index;
 mod judge;
+mod missing_index;
+mod missing_partial_index;
+mod recommended;
+mod redundant_index;
+mod stored_index;
+mod unindexed_foreign_key;
+mod unused_index;
 
 pub use judge::judge;
 
@@ -11,7 +20,15 @@ use crate::{
 };
 
 /// All rules, sorted by id. Help, docs, `--rule` values and SARIF's metadata derive from this list.
-pub static RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[
+    &duplicate_index::RULE,
+    &invalid_index::RULE,
+    &missing_index::RULE,
+    &missing_partial_index::RULE,
+    &redundant_index::RULE,
+    &unindexed_foreign_key::RULE,
+    &unused_index::RULE,
+];
 
 /// Everything that a rule may look at.
 #[derive(Debug, Clone, Copy)]

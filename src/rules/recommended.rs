@@ -1,0 +1,305 @@
+//! A recommendation as a finding: what the rules about missing indexes share. They differ only in which kind they report.
+
+use super::Audit;
+use crate::{
+    advise::{PricedQuery, Reason, Recommendation},
+    catalog::{Build, Catalog, IndexDef, KeyTarget, RelationKind},
+    finding::{
+        Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, IndexChange,
+        IndexEvidence, QueryCost, Remedy, RemedyKind, RuleStatus, Severity, Subject,
+    },
+    plan::WhatIfKind,
+    workload::{Loads, Query},
+};
+
+/// Mean time in ms from which a statement is slow for whoever waits for it.
+pub(super) const SLOW_MS: f64 = 100.0;
+
+/// Share of the database's time from which a statement matters to everybody.
+pub(super) const HEAVY_SHARE: f64 = 0.01;
+
+/// Share of its cost that the heaviest statement must save for high confidence: half the cost is far beyond the planner's errors.
+const SURE_GAIN: f64 = 0.5;
+
+/// Findings of one rule: one for each recommendation of its kind.
+pub(super) fn findings(audit: &Audit<'_>, rule: &'static str, reason: Reason) -> Vec<Finding> {
+    let Some(catalog) = &audit.snapshot.catalog else {
+        return Vec::new();
+    };
+    audit
+        .advice
+        .recommendations
+        .iter()
+        .filter(|recommendation| recommendation.reason == reason)
+        .map(|recommendation| finding(audit, catalog, rule, recommendation))
+        .collect()
+}
+
+/// Index advice needs a catalog, and a planner to be sure.
+pub(super) fn inputs(audit: &Audit<'_>) -> (RuleStatus, Vec<String>) {
+    if audit.snapshot.catalog.is_none() {
+        let lacked = "the database's catalog: --database-url or --snapshot";
+        return (RuleStatus::LackedInput, vec![lacked.to_owned()]);
+    }
+    if audit.snapshot.workload.queries.is_empty() {
+        let lacked = "statements: a query log or pg_stat_statements";
+        return (RuleStatus::LackedInput, vec![lacked.to_owned()]);
+    }
+    match audit.advice.what_if {
+        WhatIfKind::None => {
+            let lacked = "a planner that can price indexes (HypoPG on the server, or a twin)";
+            (RuleStatus::Partial, vec![lacked.to_owned()])
+        }
+        _ => (RuleStatus::Ran, Vec::new()),
+    }
+}
+
+fn finding(
+    audit: &Audit<'_>,
+    catalog: &Catalog,
+    rule: &'static str,
+    recommendation: &Recommendation,
+) -> Finding {
+    let served = Served::of(audit, recommendation);
+    let def = &recommendation.def;
+    Finding {
+        rule,
+        severity: severity(&served, recommendation),
+        confidence: confidence(recommendation),
+        subject: Subject {
+            relation: Some(def.table.clone()),
+            columns: keys_in_words(def),
+            ..Subject::default()
+        },
+        message: message(recommendation, &served),
+        impact: served.impact(audit, recommendation),
+        evidence: Evidence::Index(evidence(recommendation, &served)),
+        locations: Vec::new(),
+        remedy: remedy(catalog, recommendation),
+    }
+}
+
+/// The statements that a recommendation serves, with what they weigh.
+struct Served<'a> {
+    queries: Vec<(&'a Query, &'a PricedQuery)>,
+    /// Their share of all time, 0–1.
+    share: f64,
+    /// Share of all time saved, 0–1.
+    saved_share: f64,
+    has_times: bool,
+}
+
+impl<'a> Served<'a> {
+    fn of(audit: &Audit<'a>, recommendation: &'a Recommendation) -> Self {
+        let workload = &audit.snapshot.workload;
+        let loads = Loads::of(workload);
+        let queries: Vec<(&Query, &PricedQuery)> = recommendation
+            .queries
+            .iter()
+            .filter_map(|priced| Some((workload.query(priced.fingerprint)?, priced)))
+            .collect();
+        Self {
+            share: queries.iter().map(|(query, _)| loads.share(query)).sum(),
+            saved_share: queries
+                .iter()
+                .map(|(query, priced)| loads.share(query) * priced.saved_fraction)
+                .sum(),
+            has_times: queries.iter().any(|(query, _)| query.total_ms() > 0.0),
+            queries,
+        }
+    }
+
+    fn impact(&self, audit: &Audit<'_>, recommendation: &Recommendation) -> Impact {
+        let saved_ms =
+            |(query, priced): &(&Query, &PricedQuery)| query.total_ms() * priced.saved_fraction;
+        let basis = match (recommendation.priced, self.has_times) {
+            (false, _) => ImpactBasis::None,
+            (true, false) => ImpactBasis::PlannerOnly,
+            (true, true) => ImpactBasis::CalibratedEstimate,
+        };
+        let is_known = basis == ImpactBasis::CalibratedEstimate;
+        let heaviest = self.queries.first().map(|(query, _)| *query);
+        Impact {
+            n_calls: self.queries.iter().map(|(query, _)| query.n_calls()).sum(),
+            total_time_ms: self.queries.iter().map(|(query, _)| query.total_ms()).sum(),
+            saved_time_ms: if is_known {
+                self.queries.iter().map(saved_ms).sum()
+            } else {
+                0.0
+            },
+            saved_share: if is_known { self.saved_share } else { 0.0 },
+            basis,
+            source: heaviest.map_or(ImpactSource::Log, source_of),
+            window_s: heaviest.map_or(0.0, |query| {
+                Loads::window_s(&audit.snapshot.workload, query)
+            }),
+        }
+    }
+}
+
+/// Whose numbers a query's are.
+pub(super) fn source_of(query: &Query) -> ImpactSource {
+    if query.pgss.is_some() {
+        ImpactSource::PgStatStatements
+    } else {
+        ImpactSource::Log
+    }
+}
+
+/// A warning from a mean of 100 ms or 1 % of the database's time; less, or not priced, is info.
+fn severity(served: &Served<'_>, recommendation: &Recommendation) -> Severity {
+    let is_slow = served
+        .queries
+        .iter()
+        .any(|(query, _)| query.mean_ms() >= SLOW_MS);
+    if recommendation.priced && (is_slow || served.share >= HEAVY_SHARE) {
+        Severity::Warning
+    } else {
+        Severity::Info
+    }
+}
+
+fn confidence(recommendation: &Recommendation) -> Confidence {
+    let best = recommendation
+        .queries
+        .first()
+        .map_or(0.0, |query| query.saved_fraction);
+    if !recommendation.priced || recommendation.condition.is_some() {
+        Confidence::Low
+    } else if best >= SURE_GAIN {
+        Confidence::High
+    } else {
+        Confidence::Medium
+    }
+}
+
+fn message(recommendation: &Recommendation, served: &Served<'_>) -> String {
+    let def = &recommendation.def;
+    let kind = if def.predicate.is_some() {
+        "partial index"
+    } else {
+        "index"
+    };
+    let keys = keys_in_words(def).join(", ");
+    let n = served.queries.len();
+    let who = if n == 1 {
+        "one statement".to_owned()
+    } else {
+        format!("{n} statements")
+    };
+    let weight = if served.has_times {
+        format!(" ({:.1} % of the time)", served.share * 100.0)
+    } else {
+        String::new()
+    };
+    if !recommendation.priced {
+        return format!(
+            "{} may lack an {kind} on ({keys}) for {who}{weight}; no planner could be asked",
+            def.table
+        )
+        .replace("an partial", "a partial");
+    }
+    let before: f64 = served.queries.iter().map(|(_, q)| q.cost_before).sum();
+    let after: f64 = served
+        .queries
+        .iter()
+        .map(|(_, q)| q.cost_before * (1.0 - q.saved_fraction))
+        .sum();
+    let factor = if after > 0.0 { before / after } else { 1.0 };
+    format!(
+        "{} lacks {} {kind} on ({keys}): {who}{weight} would cost {} less",
+        def.table,
+        if def.predicate.is_some() { "a" } else { "an" },
+        times(factor)
+    )
+}
+
+/// `37×`, or `40 %` for small factors.
+fn times(factor: f64) -> String {
+    if factor >= 2.0 {
+        format!("{factor:.0}×")
+    } else {
+        format!("{:.0} %", (1.0 - 1.0 / factor) * 100.0)
+    }
+}
+
+/// Key columns, and expressions as they are: for people.
+pub(super) fn keys_in_words(def: &IndexDef) -> Vec<String> {
+    def.keys
+        .iter()
+        .map(|key| match &key.target {
+            KeyTarget::Column(name) => name.clone(),
+            KeyTarget::Expression(text) => text.clone(),
+        })
+        .collect()
+}
+
+fn evidence(recommendation: &Recommendation, served: &Served<'_>) -> IndexEvidence {
+    let queries = served
+        .queries
+        .iter()
+        .map(|(query, priced)| QueryCost {
+            fingerprint: query.fingerprint,
+            query: query.text.clone(),
+            n_calls: query.n_calls(),
+            cost_before: priced.cost_before,
+            cost_after: priced.cost_after,
+            uses_index: priced.uses_index,
+            mean_ms: (query.total_ms() > 0.0).then(|| query.mean_ms()),
+            plan_before: Some(priced.plan_before.clone()).filter(|line| !line.is_empty()),
+            plan_after: Some(priced.plan_after.clone()).filter(|line| !line.is_empty()),
+        })
+        .collect();
+    IndexEvidence {
+        queries,
+        size_bytes: recommendation.size_bytes,
+        write_cost: recommendation.write_cost,
+        replaces: recommendation.replaces.clone(),
+        ..IndexEvidence::default()
+    }
+}
+
+fn remedy(catalog: &Catalog, recommendation: &Recommendation) -> Remedy {
+    let def = &recommendation.def;
+    let relation = catalog.relation(&def.table);
+    let is_partitioned = relation.is_some_and(|r| r.kind == RelationKind::PartitionedTable);
+    let build = if is_partitioned {
+        Build::Plain
+    } else {
+        Build::Concurrently
+    };
+    let mut change = IndexChange::create(def.clone());
+    change.partition_leaves = relation
+        .map(|r| r.partition_leaves.clone())
+        .unwrap_or_default();
+    change.extension.clone_from(&recommendation.extension);
+    change.size_bytes = Some(recommendation.size_bytes);
+    Remedy {
+        kind: RemedyKind::CreateIndex,
+        sql: Some(format!("{};", def.create_sql(build))),
+        hint: hint(recommendation, is_partitioned),
+        changes: vec![change],
+        ..Remedy::default()
+    }
+}
+
+fn hint(recommendation: &Recommendation, is_partitioned: bool) -> String {
+    let mut hints = Vec::new();
+    if is_partitioned {
+        hints.push("a partitioned table's index can't be built concurrently in one step: pgassay migrate writes the steps per partition".to_owned());
+    }
+    if !recommendation.replaces.is_empty() {
+        hints.push(format!(
+            "afterwards {} is covered by it",
+            recommendation.replaces.join(", ")
+        ));
+    }
+    hints.extend(recommendation.condition.clone());
+    if !recommendation.priced {
+        hints.push(
+            "check it with EXPLAIN before building it: only structure and statistics speak for it"
+                .to_owned(),
+        );
+    }
+    hints.join("; ")
+}

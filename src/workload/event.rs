@@ -69,6 +69,111 @@ pub struct Statement<'a> {
 pub enum Event<'a> {
     /// An execution.
     Statement(Statement<'a>),
+    /// More time of a call that is counted elsewhere, not a call of its own: `duration_us` of a portal that was fetched from again,
+    /// or `plan_us` of a parse or bind whose execution is not next to it.
+    MoreTime(Statement<'a>),
+    /// A statement that stands for `n_calls` executions, each of `duration_us`: from a plain SQL file.
+    Weighted {
+        /// The statement.
+        statement: Statement<'a>,
+        /// Executions it stands for.
+        n_calls: u64,
+    },
+    /// Something of a session or of the server that is no execution.
+    Fact(Fact<'a>),
+}
+
+/// Something that a log tells beside executions.
+#[derive(Debug, Clone, Copy)]
+pub struct Fact<'a> {
+    /// Where it stands.
+    pub origin: Origin,
+    /// Log time, microseconds since the epoch; 0 when the prefix has no time.
+    pub time_us: i64,
+    /// Session, as in [`Statement::session`].
+    pub session: &'a [u8],
+    /// User name.
+    pub user: &'a [u8],
+    /// Database name.
+    pub database: &'a [u8],
+    /// `application_name`
+    pub application: &'a [u8],
+    /// What happened.
+    pub kind: FactKind<'a>,
+}
+
+/// What happened. Texts are bytes as logged; empty when unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactKind<'a> {
+    /// `connection authorized`
+    Connected,
+    /// `disconnection`
+    Disconnected {
+        /// `session time`, microseconds.
+        session_us: u64,
+    },
+    /// `still waiting for` or `acquired` a lock (`log_lock_waits`).
+    LockWait {
+        /// Waited so far, microseconds.
+        waited_us: u64,
+        /// The lock was got.
+        acquired: bool,
+        /// The statement that waits.
+        text: &'a [u8],
+    },
+    /// `deadlock detected`
+    Deadlock {
+        /// The statement that was cancelled.
+        text: &'a [u8],
+    },
+    /// A temporary file was removed (`log_temp_files`).
+    TempFile {
+        /// Its size, bytes.
+        bytes: u64,
+        /// The statement that made it.
+        text: &'a [u8],
+    },
+    /// A statement or its session was ended by someone or by a timeout.
+    Cancelled {
+        /// Why: `statement timeout`, `lock timeout`, `user request`, `idle-in-transaction timeout` …
+        reason: &'a [u8],
+        /// The statement.
+        text: &'a [u8],
+    },
+    /// A client was refused because all connection slots are taken.
+    TooManyClients,
+    /// `checkpoint complete`
+    Checkpoint {
+        /// Buffers written.
+        n_buffers: u64,
+        /// Write, sync and the rest, microseconds.
+        total_us: u64,
+    },
+    /// `automatic vacuum` or `automatic analyze`
+    Autovacuum {
+        /// `database.schema.table`
+        relation: &'a [u8],
+        /// It was ANALYZE.
+        analyze: bool,
+        /// How long it took, microseconds.
+        elapsed_us: u64,
+    },
+    /// A plan from `auto_explain`.
+    Plan {
+        /// The statement.
+        text: &'a [u8],
+        /// The body as logged: text, JSON, XML or YAML.
+        plan: &'a [u8],
+        /// Execution time, microseconds.
+        duration_us: u64,
+    },
+    /// The server said at which value it now runs a setting (`parameter "x" changed to "y"`).
+    Setting {
+        /// Its name.
+        name: &'a [u8],
+        /// Its new value.
+        value: &'a [u8],
+    },
 }
 
 /// Takes events from a source. States of adjacent chunks append to each other in input order, so that chunks can be read in parallel.

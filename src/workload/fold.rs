@@ -425,6 +425,7 @@ impl Sink for Fold {
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Statement(statement) => self.statement(statement),
+            Event::MoreTime(_) | Event::Weighted { .. } | Event::Fact(_) => {}
         }
     }
 

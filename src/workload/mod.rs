@@ -21,7 +21,7 @@ mod tests;
 mod value;
 mod window;
 
-pub use event::{Event, Origin, Outcome, Protocol, Sink, Statement};
+pub use event::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement};
 pub use fold::Fold;
 pub use link::{Link, is_own_key, link, refers_to, singular};
 pub use load::Loads;

@@ -118,7 +118,7 @@ impl DbError {
 /// Was it our own limit on the size of an answer that broke the connection?
 fn caused_by_size(error: &tokio_postgres::Error) -> bool {
     let inner = io_cause(error).and_then(std::io::Error::get_ref);
-    inner.is_some_and(|inner| inner.is::<AnswerTooLarge>())
+    matches!(inner, Some(inner) if inner.is::<AnswerTooLarge>())
 }
 
 pub(super) fn io_cause(error: &tokio_postgres::Error) -> Option<&std::io::Error> {

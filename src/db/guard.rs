@@ -169,8 +169,13 @@ impl Guarded {
     }
 
     /// Rolls back and gives the connection back. When the server does not confirm, the connection is closed.
-    pub(super) async fn end(mut self) -> Result<(), DbError> {
-        let result = self.try_batch(1, "ROLLBACK").await;
+    pub(super) async fn end(self) -> Result<(), DbError> {
+        self.end_with(1, "ROLLBACK").await
+    }
+
+    /// The same with a removal of session state before it: `n` statements, the last of them ROLLBACK.
+    pub(super) async fn end_with(mut self, n: u64, sql: &str) -> Result<(), DbError> {
+        let result = self.try_batch(n, sql).await;
         match result {
             Ok(()) => {
                 // dropping the pooled object returns it
@@ -217,7 +222,10 @@ fn opening(limits: &Limits) -> String {
     ];
     match &limits.search_path {
         SearchPath::AsIs => {}
-        SearchPath::Workload(path) => settings.push(("search_path", path.clone())),
+        SearchPath::Workload(path) => settings.extend([
+            ("search_path", path.clone()),
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
+        ]),
         // values in pg_stats print by these
         SearchPath::Catalog => settings.extend([
             ("search_path", "pg_catalog".to_owned()),

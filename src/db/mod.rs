@@ -3,15 +3,20 @@
 //! Two kinds of session, and no third: [`Audited`] sends every statement through the guard (a short READ ONLY transaction of its own,
 //! with timeouts, nothing left behind); [`Owned`] may write, and can only be made for a server that pgassay itself started.
 
+mod admission;
 mod audited;
 mod catalog;
 mod connect;
 mod conninfo;
 mod cost;
 mod error;
+mod explain;
 mod guard;
+mod hypopg;
 mod owned;
+mod planner;
 mod pool;
+mod real;
 mod rows;
 mod statements;
 mod stream;
@@ -22,6 +27,8 @@ pub use conninfo::{Conninfo, Environment, FileContent, OwnConninfo};
 pub use cost::ServerCost;
 pub use error::{DbError, DbErrorKind};
 pub use owned::{Owned, OwnedSession};
+pub use planner::LivePlanner;
+pub use real::RealPlanner;
 pub use statements::StatementsError;
 pub use tokio_postgres::{Row, types::ToSql};
 

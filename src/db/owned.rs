@@ -35,7 +35,7 @@ impl Owned {
     pub async fn session(&self) -> Result<OwnedSession, DbError> {
         let session = pool::take(&self.pool).await?;
         session.allowance.reset(u64::MAX);
-        Ok(OwnedSession(session))
+        Ok(OwnedSession(Some(session)))
     }
 
     /// Runs statements of our own, `;`-separated, over the simple protocol.
@@ -56,14 +56,29 @@ impl Owned {
     }
 }
 
-/// One connection, with all that tokio-postgres offers.
+/// One connection, with all that tokio-postgres offers. Whoever opens a transaction on it ends it before it is dropped: the next user gets
+/// the connection as it is.
 #[derive(Debug)]
-pub struct OwnedSession(Pooled);
+pub struct OwnedSession(Option<Pooled>);
+
+impl OwnedSession {
+    /// The client.
+    pub(super) fn client(&self) -> &Client {
+        &self.0.as_ref().expect("taken only by close").client
+    }
+
+    /// Closes the connection instead of giving it back.
+    pub(super) fn close(&mut self) {
+        if let Some(session) = self.0.take() {
+            drop(Pooled::take(session));
+        }
+    }
+}
 
 impl Deref for OwnedSession {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.0.client
+        self.client()
     }
 }

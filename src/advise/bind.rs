@@ -23,9 +23,6 @@ const MIN_PAGES: u64 = 128;
 /// Calls from which a value that never changed counts as constant.
 const MIN_CONSTANT_CALLS: u64 = 5;
 
-/// Distinct values up to which a column is a category, whose values are schema rather than data. Most enums and states have fewer than 20.
-const MAX_CATEGORIES: f64 = 100.0;
-
 /// A statement with the relations that it reads.
 #[derive(Debug)]
 pub(super) struct BoundQuery<'a> {
@@ -295,8 +292,7 @@ fn equality(column: &Column, value: &str) -> Option<String> {
             _ => None,
         };
     }
-    let n_distinct = column.stats.as_ref().map_or(0.0, |stats| stats.n_distinct);
-    if !(n_distinct > 0.0 && n_distinct <= MAX_CATEGORIES) {
+    if !column.is_category() {
         return None;
     }
     let literal = match column.type_category {

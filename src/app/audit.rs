@@ -1,23 +1,35 @@
-//! The audit itself, for every command that needs one: gathers a snapshot, asks for advice, has it judged.
+//! `pgassay audit`, and the audit itself for every command that needs one: gathers a snapshot, asks for advice, has it judged.
 
 use std::{path::PathBuf, time::Instant};
 
-use super::{Context, Error};
+use super::{
+    Context, Error, Outcome,
+    connect::{self, Naming},
+    gather::{self, Gathered},
+    logs::LogInputs,
+    write,
+};
 use crate::{
-    advise::{Advice, WhatIf},
-    cli::LogArgs,
+    advise::{self, Advice, NoPlanner, WhatIf},
+    cli::{
+        AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs, StatementsFrom,
+    },
+    db::Audited,
     finding::{Report, RunCost},
-    rules::{self, Audit, RULES, Rule, Settings},
+    rules::{self, Audit, RULES, Rule, Scope, Settings},
     snapshot::Snapshot,
+    workload::Workload,
 };
 
 /// What an audit looks at.
 #[derive(Debug, Default)]
-pub struct Inputs {
-    /// Query logs and SQL files, `-` is stdin.
-    pub logs: Vec<PathBuf>,
-    /// How the logs are read.
-    pub log: Option<LogArgs>,
+pub struct Inputs<'a> {
+    /// The audited database.
+    pub server: Option<&'a Audited>,
+    /// Query logs.
+    pub logs: LogInputs,
+    /// Whose statements, when both are given.
+    pub statements: StatementsFrom,
 }
 
 /// How it is judged.
@@ -27,6 +39,8 @@ pub struct Judging {
     pub settings: Settings,
     /// Rules to run.
     pub rules: Vec<&'static Rule>,
+    /// What to report about.
+    pub scope: Scope,
 }
 
 impl Default for Judging {
@@ -34,52 +48,198 @@ impl Default for Judging {
         Self {
             settings: Settings::default(),
             rules: RULES.to_vec(),
+            scope: Scope::default(),
         }
     }
 }
 
-/// What came of it.
+/// What came of an audit.
 #[derive(Debug)]
-pub struct Audited {
-    /// The report.
+pub struct Conclusion {
+    /// The report, of whatever inputs gave something.
     pub report: Report,
-    /// Named inputs that gave nothing, and why; the report is of the rest.
+    /// Named inputs that gave nothing, and why.
     pub failed: Vec<Error>,
 }
 
 /// Runs the whole audit: gathers, advises, judges.
 ///
 /// `what_if` prices candidates: HypoPG on the audited server, indexes really built on a server that we started (the demo), or
-/// [`crate::advise::NoPlanner`].
+/// [`NoPlanner`].
 ///
 /// # Errors
-/// When no named input gave anything.
-pub async fn run_audit<W: WhatIf>(
-    inputs: &Inputs,
+/// When no input gave anything.
+pub async fn run_audit<W: WhatIf + Sync>(
+    inputs: Inputs<'_>,
     what_if: &W,
     judging: &Judging,
     context: &Context,
-) -> Result<Audited, Error> {
+) -> Result<Conclusion, Error> {
     let started = Instant::now();
-    let _spinner = context.spinner("reading");
-    let snapshot = Snapshot::default();
-    let advice = Advice {
-        what_if: what_if.kind(),
-        ..Advice::default()
-    };
-    let _ = inputs;
+    let server = inputs.server.cloned();
+    let Gathered {
+        snapshot,
+        failed,
+        notes,
+    } = gather::gather(inputs, context).await?;
+    let advice = advice(&snapshot, what_if, judging, context).await;
     let audit = Audit {
         snapshot: &snapshot,
         advice: &advice,
         settings: &judging.settings,
     };
-    let mut report = rules::judge(&audit, &judging.rules);
-    report.run = RunCost {
-        wall_s: started.elapsed().as_secs_f64(),
-        ..RunCost::default()
+    let mut report = rules::judge(&audit, &judging.rules, &judging.scope);
+    report.notes.extend(notes);
+    report.run = run_cost(started, server.as_ref());
+    Ok(Conclusion { report, failed })
+}
+
+/// Asks for advice about the statements within the scope.
+async fn advice<W: WhatIf + Sync>(
+    snapshot: &Snapshot,
+    what_if: &W,
+    judging: &Judging,
+    context: &Context,
+) -> Advice {
+    let Some(catalog) = &snapshot.catalog else {
+        return Advice::default();
     };
-    Ok(Audited {
-        report,
-        failed: Vec::new(),
-    })
+    let options = advise::Options {
+        min_calls: judging.settings.min_calls,
+        ..advise::Options::default()
+    };
+    let _spinner = context.spinner("pricing index candidates");
+    if judging.scope.is_everything() {
+        return advise::advise(catalog, &snapshot.workload, what_if, &options).await;
+    }
+    let within = |query: &&crate::workload::Query| judging.scope.keeps_query(query, Some(catalog));
+    let workload = Workload {
+        queries: snapshot
+            .workload
+            .queries
+            .iter()
+            .filter(within)
+            .cloned()
+            .collect(),
+        ..snapshot.workload.clone()
+    };
+    advise::advise(catalog, &workload, what_if, &options).await
+}
+
+fn run_cost(started: Instant, server: Option<&Audited>) -> RunCost {
+    let cost = server.map(Audited::cost).unwrap_or_default();
+    RunCost {
+        wall_s: started.elapsed().as_secs_f64(),
+        n_server_statements: cost.n_statements,
+        server_time_ms: cost.time.as_secs_f64() * 1e3,
+    }
+}
+
+/// What `audit`, `check` and `migrate` have in common on the command line.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) server: &'a ServerArgs,
+    pub(super) naming: Naming,
+    pub(super) logs: &'a [PathBuf],
+    pub(super) log: &'a LogArgs,
+    pub(super) filters: &'a FilterArgs,
+    pub(super) judge: &'a JudgeArgs,
+    pub(super) show_literals: bool,
+}
+
+/// `pgassay audit`
+pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, Error> {
+    let request = Request {
+        server: &args.server,
+        naming: if args.logs.is_empty() {
+            Naming::Always
+        } else {
+            Naming::FlagOrEnvironment
+        },
+        logs: &args.logs,
+        log: &args.log,
+        filters: &args.filters,
+        judge: &args.judge,
+        show_literals: args.report.show_literals,
+    };
+    request.report(&args.report, args.fail_on, context).await
+}
+
+impl Request<'_> {
+    /// Runs the audit and writes its report.
+    pub(super) async fn report(
+        &self,
+        report: &ReportArgs,
+        fail_on: FailOn,
+        context: &Context,
+    ) -> Result<Outcome, Error> {
+        let conclusion = self.run(context).await?;
+        write::report(&conclusion.report, report, context)?;
+        Ok(conclusion.outcome(fail_on, context))
+    }
+
+    /// Runs the audit. A database that can't be reached leaves the logs.
+    pub(super) async fn run(&self, context: &Context) -> Result<Conclusion, Error> {
+        let judging = self.judging();
+        let logs = LogInputs::of(self.logs, self.log, self.filters, context)?;
+        let (server, unreachable) = match connect::connect(self.server, self.naming, context).await
+        {
+            Ok(server) => (server, None),
+            Err(error) if self.logs.is_empty() => return Err(error),
+            Err(error) => (None, Some(error)),
+        };
+        let inputs = Inputs {
+            server: server.as_ref(),
+            logs,
+            statements: self.log.statements,
+        };
+        let mut conclusion = run_audit(inputs, &NoPlanner, &judging, context).await?;
+        conclusion.failed.extend(unreachable);
+        Ok(conclusion)
+    }
+
+    fn judging(&self) -> Judging {
+        Judging {
+            settings: Settings {
+                min_repeats: self.judge.min_repeats,
+                min_window_days: self.judge.min_window,
+                min_calls: self.filters.min_calls,
+                show_literals: self.show_literals,
+            },
+            rules: selected(&self.judge.rule),
+            scope: scope(self.filters),
+        }
+    }
+}
+
+/// The rules named; all when none is, none with `none`.
+fn selected(names: &[String]) -> Vec<&'static Rule> {
+    let is_named =
+        |rule: &&&'static Rule| names.is_empty() || names.iter().any(|name| name == rule.id);
+    RULES.iter().filter(is_named).copied().collect()
+}
+
+fn scope(filters: &FilterArgs) -> Scope {
+    Scope {
+        schemas: filters.schema.clone(),
+        excluded_schemas: filters.exclude_schema.clone(),
+        relations: filters.relation.clone(),
+        fingerprints: filters.fingerprint.clone(),
+    }
+}
+
+impl Conclusion {
+    /// Complains about inputs that gave nothing, and says how the run ended.
+    pub(super) fn outcome(&self, fail_on: FailOn, context: &Context) -> Outcome {
+        for error in &self.failed {
+            context.complain(&error.render());
+        }
+        if !self.failed.is_empty() {
+            Outcome::Incomplete
+        } else if fail_on.fails(self.report.max_severity()) {
+            Outcome::Findings
+        } else {
+            Outcome::Clean
+        }
+    }
 }

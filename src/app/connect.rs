@@ -62,7 +62,10 @@ fn conninfo(
     naming: Naming,
     context: &Context,
 ) -> Result<Option<Conninfo>, Error> {
-    let flag = args.database_url.as_ref().map(|url| url.expose());
+    let flag = args
+        .database_url
+        .as_ref()
+        .map(crate::cli::SecretUrl::expose);
     let text = match naming {
         Naming::Flag => flag,
         _ => flag.or_else(|| context.variable("DATABASE_URL")),

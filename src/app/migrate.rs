@@ -8,9 +8,11 @@ use std::{
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
-use super::{Context, Error, ErrorKind, Outcome, path_text, write};
+use super::{
+    Context, Error, ErrorKind, Outcome, audit::Request, connect::Naming, path_text, write,
+};
 use crate::{
-    cli::MigrateArgs,
+    cli::{FailOn, MigrateArgs},
     finding::Report,
     migration::{Drops, FRAMEWORKS, Framework, MigrationFile, Planned, Proposal, plan},
     report::json,
@@ -182,7 +184,28 @@ fn show(files: &[MigrationFile], context: &Context) -> Result<(), Error> {
     context.print(texts.join("\n").as_bytes())
 }
 
+/// Runs the audit now. What it could not read is told, and makes the run incomplete.
 async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, Outcome), Error> {
-    let _ = (args, context);
-    Err(Error::new(ErrorKind::Usage, "name a report with --from"))
+    let request = Request {
+        server: &args.server,
+        naming: if args.logs.is_empty() {
+            Naming::Always
+        } else {
+            Naming::FlagOrEnvironment
+        },
+        logs: &args.logs,
+        log: &args.log,
+        filters: &args.filters,
+        judge: &args.judge,
+        show_literals: args.show_literals,
+    };
+    let conclusion = request.run(context).await?;
+    let withheld = conclusion
+        .report
+        .findings
+        .iter()
+        .filter(|f| f.remedy.withheld);
+    say_withheld(withheld.count(), context);
+    let outcome = conclusion.outcome(FailOn::Never, context);
+    Ok((proposals(&conclusion.report), outcome))
 }

@@ -1,10 +1,13 @@
 //! One file a subcommand: wires the layers, decides nothing. Only here are inputs opened, environment and clock read, results printed and written.
 
 pub mod audit;
+mod check;
 mod completions;
 mod connect;
 mod context;
 mod error;
+mod gather;
+pub mod logs;
 mod migrate;
 mod rules;
 mod write;
@@ -43,6 +46,8 @@ impl Outcome {
 /// What could not be done, for a person.
 pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
     match cli.command {
+        Command::Audit(args) => audit::run(&args, context).await,
+        Command::Check(args) => check::run(&args, context).await,
         Command::Migrate(args) => migrate::run(&args, context).await,
         Command::Rules(args) => rules::run(&args, context),
         Command::Completions(args) => completions::completions(&args, context),

@@ -131,6 +131,18 @@ pub struct Column {
     pub stats: Option<ColumnStats>,
 }
 
+/// Distinct values up to which a column is a category, whose values are schema rather than data. Most enums and states have fewer than 20.
+const MAX_CATEGORIES: f64 = 100.0;
+
+impl Column {
+    /// Few distinct values however many rows there are: a state, a kind, a country. Its values may be printed, and stand in an index's predicate.
+    #[must_use]
+    pub fn is_category(&self) -> bool {
+        let n_distinct = self.stats.as_ref().map_or(0.0, |stats| stats.n_distinct);
+        n_distinct > 0.0 && n_distinct <= MAX_CATEGORIES
+    }
+}
+
 /// One row of `pg_stats`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ColumnStats {

@@ -91,7 +91,6 @@ impl Audited {
                 }
                 Some(text) if text.contains(OWN_TAG) => pgss.n_entries -= 1,
                 Some(text) => {
-                    facts.n_statements += stats.n_calls;
                     entries.push(PgssEntry { text, stats });
                 }
             }

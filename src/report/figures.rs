@@ -106,7 +106,7 @@ pub fn share(share: f64) -> String {
     match percent {
         p if p <= 0.0 => "0 %".to_owned(),
         p if p < 0.1 => "< 0.1 %".to_owned(),
-        p if p > 99.9 && p < 100.0 => "> 99.9 %".to_owned(),
+        p if p > 99.9 && p < 99.9995 => "> 99.9 %".to_owned(),
         p => format!("{p:.1} %"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Audit, Rule};
+use super::{Audit, Rule, Scope, literals};
 use crate::{
     finding::{
         Evidence, Finding, LeftAlone, Observation, Report, RuleOutcome, ServerSummary, Skipped,
@@ -18,24 +18,44 @@ use crate::{
 /// Statements in the report's opening table: what a person takes in at a glance.
 const MAX_TOP_QUERIES: usize = 10;
 
-/// Runs `rules` over an audit. Deterministic: the same audit gives the same report. `report.run` is left to the caller, who has a clock.
+/// Runs `rules` over an audit and reports what is within `scope`. Deterministic: the same audit gives the same report. `report.run` is left to the
+/// caller, who has a clock.
 #[must_use]
-pub fn judge(audit: &Audit<'_>, rules: &[&'static Rule]) -> Report {
-    let workload = &audit.snapshot.workload;
-    let mut findings: Vec<Finding> = rules.iter().flat_map(|rule| (rule.check)(audit)).collect();
-    findings.sort_by_cached_key(Rank::of);
-    let loads = Loads::of(workload);
+pub fn judge(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Report {
+    let loads = Loads::of(&audit.snapshot.workload);
+    let findings = findings(audit, rules, scope);
+    let queries = queries(audit, scope);
     Report {
         server: server_summary(audit),
         observations: observations(audit),
         rules: rules.iter().map(|rule| outcome(rule, audit)).collect(),
-        top_queries: top_queries(workload, &loads),
-        left_alone: left_alone(workload, &loads, &findings),
+        top_queries: top_queries(&queries, &loads),
+        left_alone: left_alone(&queries, &loads, &findings),
         summary: summary(audit),
-        notes: notes(audit, rules),
+        notes: notes(audit, rules, scope),
         findings,
         ..Report::default()
     }
+}
+
+fn findings(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Vec<Finding> {
+    let found = rules.iter().flat_map(|rule| (rule.check)(audit));
+    let mut findings: Vec<Finding> = found
+        .filter(|finding| scope.keeps_finding(finding))
+        .collect();
+    for finding in &mut findings {
+        literals::withhold(finding, audit);
+    }
+    findings.sort_by_cached_key(Rank::of);
+    findings
+}
+
+fn queries<'a>(audit: &Audit<'a>, scope: &Scope) -> Vec<&'a Query> {
+    let catalog = audit.snapshot.catalog.as_ref();
+    let queries = audit.snapshot.workload.queries.iter();
+    queries
+        .filter(|query| scope.keeps_query(query, catalog))
+        .collect()
 }
 
 /// Order of findings: most time saved per day, then gravest, then most time spent, then by id.
@@ -120,7 +140,7 @@ fn catalog_observation(audit: &Audit<'_>) -> Option<Observation> {
     let server = &audit.snapshot.catalog.as_ref()?.server;
     Some(Observation {
         source: "catalog".to_owned(),
-        name: server.database.clone(),
+        name: format!("usage counters of {}", server.database),
         from: rfc3339(server.stats_window.since_us),
         to: rfc3339(Some(server.stats_window.read_at_us).filter(|&us| us != 0)),
         window_s: server.stats_window.seconds(),
@@ -145,21 +165,21 @@ fn outcome(rule: &Rule, audit: &Audit<'_>) -> RuleOutcome {
     }
 }
 
-fn top_queries(workload: &Workload, loads: &Loads) -> Vec<TopQuery> {
-    let mut queries: Vec<&Query> = workload
-        .queries
+fn top_queries(queries: &[&Query], loads: &Loads) -> Vec<TopQuery> {
+    let timed = queries
         .iter()
-        .filter(|query| query.total_ms() > 0.0)
-        .collect();
-    queries.sort_by(|a, b| {
+        .copied()
+        .filter(|query| query.total_ms() > 0.0);
+    let mut heaviest: Vec<&Query> = timed.collect();
+    heaviest.sort_by(|a, b| {
         let heavier = loads.load(b).total_cmp(&loads.load(a));
         heavier.then(a.fingerprint.cmp(&b.fingerprint))
     });
-    queries.truncate(MAX_TOP_QUERIES);
-    queries
+    heaviest.truncate(MAX_TOP_QUERIES);
+    let top = heaviest
         .into_iter()
-        .map(|query| top_query(query, loads.share(query)))
-        .collect()
+        .map(|query| top_query(query, loads.share(query)));
+    top.collect()
 }
 
 fn top_query(query: &Query, share: f64) -> TopQuery {
@@ -184,11 +204,10 @@ fn top_query(query: &Query, share: f64) -> TopQuery {
     }
 }
 
-fn left_alone(workload: &Workload, loads: &Loads, findings: &[Finding]) -> LeftAlone {
+fn left_alone(queries: &[&Query], loads: &Loads, findings: &[Finding]) -> LeftAlone {
     let concerned: BTreeSet<Fingerprint> = findings.iter().flat_map(fingerprints).collect();
     let alone = || {
-        workload
-            .queries
+        queries
             .iter()
             .filter(|query| !concerned.contains(&query.fingerprint))
     };
@@ -260,17 +279,17 @@ fn skipped(audit: &Audit<'_>) -> Vec<Skipped> {
 }
 
 /// Remarks without which the findings would be misread.
-fn notes(audit: &Audit<'_>, rules: &[&'static Rule]) -> Vec<String> {
+fn notes(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Vec<String> {
     let mut notes = Vec::new();
+    if !scope.is_everything() {
+        notes.push(format!("filtered: {}", scope.in_words()));
+    }
     if rules.is_empty() {
         notes.push("no rule was run".to_owned());
     }
-    if audit.snapshot.catalog.is_some() && audit.advice.what_if == WhatIfKind::None {
-        notes.push(match audit.advice.pricing.as_str() {
-            "" => "nothing could be priced: index advice rests on structure and statistics alone"
-                .to_owned(),
-            why => format!("nothing could be priced: {why}"),
-        });
+    let stopped = audit.advice.pricing.contains("stopped early");
+    if audit.snapshot.catalog.is_some() && (audit.advice.what_if == WhatIfKind::None || stopped) {
+        notes.push(format!("candidates: {}", audit.advice.pricing));
     }
     for input in &audit.snapshot.workload.inputs {
         notes.extend(

@@ -3,15 +3,18 @@
 mod duplicate_index;
 mod invalid_index;
 mod judge;
+mod literals;
 mod missing_index;
 mod missing_partial_index;
 mod recommended;
 mod redundant_index;
+mod scope;
 mod stored_index;
 mod unindexed_foreign_key;
 mod unused_index;
 
 pub use judge::judge;
+pub use scope::Scope;
 
 use crate::{
     advise::Advice,

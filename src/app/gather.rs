@@ -1,0 +1,125 @@
+//! Everything known, gathered: the server's catalog and statements beside the logs, read at the same time.
+
+use super::{Context, Error, ErrorKind, audit::Inputs, logs};
+use crate::{
+    catalog::Catalog,
+    cli::StatementsFrom,
+    db::{Audited, DbError, StatementsError},
+    snapshot::Snapshot,
+    workload::{InputFacts, PgssEntry},
+};
+
+/// What was gathered.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) snapshot: Snapshot,
+    /// Named inputs that gave nothing.
+    pub(super) failed: Vec<Error>,
+    /// Remarks for the report.
+    pub(super) notes: Vec<String>,
+}
+
+/// What the server gave.
+struct FromServer {
+    catalog: Catalog,
+    /// `None` with `--statements log`.
+    statements: Option<Result<(Vec<PgssEntry>, InputFacts), StatementsError>>,
+}
+
+/// Reads all inputs.
+///
+/// # Errors
+/// When none gave anything.
+pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gathered, Error> {
+    let users = inputs.logs.filter.users.clone();
+    let (from_logs, from_server) = tokio::join!(
+        logs::read(inputs.logs, context),
+        Box::pin(from_server(inputs.server, inputs.statements, context))
+    );
+    let mut gathered = Gathered::default();
+    gathered.snapshot.workload = from_logs.workload;
+    gathered.failed = from_logs.failed;
+    match from_server {
+        None => {}
+        Some(Ok(from_server)) => gathered.take_up(from_server, &users),
+        Some(Err(error)) => gathered.failed.push(error.into()),
+    }
+    gathered.something(context)
+}
+
+impl Gathered {
+    fn take_up(&mut self, from_server: FromServer, users: &[String]) {
+        let workload = &mut self.snapshot.workload;
+        let has_log = !workload.inputs.is_empty();
+        self.snapshot.catalog = Some(from_server.catalog);
+        match from_server.statements {
+            None => {}
+            Some(Ok((entries, facts))) => {
+                workload.add_pg_stat_statements(of_users(entries, users), facts);
+            }
+            Some(Err(error)) if has_log => {
+                self.notes
+                    .push(format!("{error}: statements are those of the log alone"));
+            }
+            Some(Err(error)) => {
+                self.notes
+                    .push(format!("{error}: no statement could be judged"));
+                self.failed.push(error.into());
+            }
+        }
+    }
+
+    /// Itself, unless no input gave anything: then the last error ends the run, and the others are told before.
+    fn something(mut self, context: &Context) -> Result<Self, Error> {
+        let nothing = self.snapshot.catalog.is_none() && self.snapshot.workload.inputs.is_empty();
+        let last = if nothing { self.failed.pop() } else { None };
+        match last {
+            None => Ok(self),
+            Some(last) => {
+                for error in &self.failed {
+                    context.complain(&error.render());
+                }
+                Err(last)
+            }
+        }
+    }
+}
+
+async fn from_server(
+    server: Option<&Audited>,
+    statements: StatementsFrom,
+    context: &Context,
+) -> Option<Result<FromServer, DbError>> {
+    let server = server?;
+    let _spinner = context.spinner("reading the catalog");
+    let catalog = match Box::pin(server.catalog()).await {
+        Ok(catalog) => catalog,
+        Err(error) => return Some(Err(error)),
+    };
+    let statements = match statements {
+        StatementsFrom::Log => None,
+        StatementsFrom::Both | StatementsFrom::PgStatStatements => Some(server.statements().await),
+    };
+    Some(Ok(FromServer {
+        catalog,
+        statements,
+    }))
+}
+
+/// Entries of these roles; all when none is named.
+fn of_users(mut entries: Vec<PgssEntry>, users: &[String]) -> Vec<PgssEntry> {
+    if !users.is_empty() {
+        entries.retain(|entry| entry.stats.users.iter().any(|user| users.contains(user)));
+    }
+    entries
+}
+
+impl From<StatementsError> for Error {
+    fn from(error: StatementsError) -> Self {
+        let hints = error.hints();
+        Self {
+            hints,
+            ..Self::new(ErrorKind::Input, error.to_string())
+        }
+    }
+}

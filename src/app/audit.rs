@@ -11,14 +11,15 @@ use super::{
 };
 use crate::{
     advise::{self, Advice, NoPlanner, WhatIf},
+    catalog::Catalog,
     cli::{
         AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs, StatementsFrom,
     },
-    db::Audited,
+    db::{Audited, LivePlanner, RealPlanner},
     finding::{Report, RunCost},
     rules::{self, Audit, RULES, Rule, Scope, Settings},
     snapshot::Snapshot,
-    workload::Workload,
+    workload::{Query, Workload},
 };
 
 /// What an audit looks at.
@@ -62,16 +63,24 @@ pub struct Conclusion {
     pub failed: Vec<Error>,
 }
 
+/// Who prices candidates.
+#[derive(Debug, Clone, Copy)]
+pub enum Pricing<'a> {
+    /// Nobody: no EXPLAIN is sent.
+    Nobody,
+    /// The audited server, with HypoPG where it has it.
+    Audited,
+    /// A server of our own, on which indexes are really built and rolled back.
+    Real(&'a RealPlanner),
+}
+
 /// Runs the whole audit: gathers, advises, judges.
-///
-/// `what_if` prices candidates: HypoPG on the audited server, indexes really built on a server that we started (the demo), or
-/// [`NoPlanner`].
 ///
 /// # Errors
 /// When no input gave anything.
-pub async fn run_audit<W: WhatIf + Sync>(
+pub async fn run_audit(
     inputs: Inputs<'_>,
-    what_if: &W,
+    pricing: Pricing<'_>,
     judging: &Judging,
     context: &Context,
 ) -> Result<Conclusion, Error> {
@@ -82,7 +91,9 @@ pub async fn run_audit<W: WhatIf + Sync>(
         failed,
         notes,
     } = gather::gather(inputs, context).await?;
-    let advice = advice(&snapshot, what_if, judging, context).await;
+    let spinner = context.spinner("pricing index candidates");
+    let advice = priced(&snapshot, server.as_ref(), pricing, judging).await;
+    spinner.say("judging");
     let audit = Audit {
         snapshot: &snapshot,
         advice: &advice,
@@ -94,36 +105,56 @@ pub async fn run_audit<W: WhatIf + Sync>(
     Ok(Conclusion { report, failed })
 }
 
-/// Asks for advice about the statements within the scope.
-async fn advice<W: WhatIf + Sync>(
+/// Asks for advice, with the planner that `pricing` names.
+async fn priced(
     snapshot: &Snapshot,
-    what_if: &W,
+    server: Option<&Audited>,
+    pricing: Pricing<'_>,
     judging: &Judging,
-    context: &Context,
 ) -> Advice {
     let Some(catalog) = &snapshot.catalog else {
         return Advice::default();
     };
+    match (pricing, server) {
+        (Pricing::Real(planner), _) => advice(catalog, snapshot, planner, judging).await,
+        (Pricing::Audited, Some(server)) => {
+            let planner = LivePlanner::new(server.clone(), catalog);
+            advice(catalog, snapshot, &planner, judging).await
+        }
+        _ => advice(catalog, snapshot, &NoPlanner, judging).await,
+    }
+}
+
+/// Asks for advice about the statements within the scope.
+async fn advice<W: WhatIf + Sync>(
+    catalog: &Catalog,
+    snapshot: &Snapshot,
+    what_if: &W,
+    judging: &Judging,
+) -> Advice {
+    if judging.rules.is_empty() {
+        return Advice::default();
+    }
     let options = advise::Options {
         min_calls: judging.settings.min_calls,
         ..advise::Options::default()
     };
-    let _spinner = context.spinner("pricing index candidates");
     if judging.scope.is_everything() {
-        return advise::advise(catalog, &snapshot.workload, what_if, &options).await;
+        return Box::pin(advise::advise(
+            catalog,
+            &snapshot.workload,
+            what_if,
+            &options,
+        ))
+        .await;
     }
-    let within = |query: &&crate::workload::Query| judging.scope.keeps_query(query, Some(catalog));
+    let within = |query: &&Query| judging.scope.keeps_query(query, Some(catalog));
+    let queries = snapshot.workload.queries.iter().filter(within);
     let workload = Workload {
-        queries: snapshot
-            .workload
-            .queries
-            .iter()
-            .filter(within)
-            .cloned()
-            .collect(),
+        queries: queries.cloned().collect(),
         ..snapshot.workload.clone()
     };
-    advise::advise(catalog, &workload, what_if, &options).await
+    Box::pin(advise::advise(catalog, &workload, what_if, &options)).await
 }
 
 fn run_cost(started: Instant, server: Option<&Audited>) -> RunCost {
@@ -193,7 +224,12 @@ impl Request<'_> {
             logs,
             statements: self.log.statements,
         };
-        let mut conclusion = run_audit(inputs, &NoPlanner, &judging, context).await?;
+        let pricing = if self.server.no_explain {
+            Pricing::Nobody
+        } else {
+            Pricing::Audited
+        };
+        let mut conclusion = run_audit(inputs, pricing, &judging, context).await?;
         conclusion.failed.extend(unreachable);
         Ok(conclusion)
     }

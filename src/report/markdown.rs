@@ -126,7 +126,7 @@ fn proof(finding: &Finding) -> String {
     let mut text = String::new();
     match &finding.evidence {
         Evidence::NPlusOne(evidence) => text.push_str(&n_plus_one(evidence)),
-        Evidence::Index(evidence) => text.push_str(&index(evidence)),
+        Evidence::Index(evidence) => text.push_str(&index(evidence, words::others(finding))),
         Evidence::Facts(facts) => text.push_str(&map(facts)),
         Evidence::None => {}
     }
@@ -158,7 +158,7 @@ fn n_plus_one(evidence: &NPlusOneEvidence) -> String {
     text
 }
 
-fn index(evidence: &IndexEvidence) -> String {
+fn index(evidence: &IndexEvidence, others: &str) -> String {
     let mut text = String::new();
     for query in &evidence.queries {
         text.push_str(&format!(
@@ -176,7 +176,7 @@ fn index(evidence: &IndexEvidence) -> String {
     }
     if !evidence.replaces.is_empty() {
         text.push_str(&format!(
-            "- replaces {}\n",
+            "- {others} {}\n",
             markdown_code(&evidence.replaces.join(", "))
         ));
     }
@@ -187,7 +187,7 @@ fn map(facts: &serde_json::Map<String, serde_json::Value>) -> String {
     let lines: Vec<String> = facts
         .iter()
         .map(|(name, value)| {
-            let name = markdown_text(&name.replace('_', " "));
+            let name = markdown_text(&words::name(name));
             format!("- {name}: {}\n", markdown_code(&words::value(value)))
         })
         .collect();

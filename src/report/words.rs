@@ -2,8 +2,8 @@
 
 use super::figures;
 use crate::finding::{
-    Finding, Impact, ImpactBasis, NPlusOneEvidence, Observation, QueryCost, Report, RuleOutcome,
-    RuleStatus, Severity,
+    Finding, Impact, ImpactBasis, NPlusOneEvidence, Observation, QueryCost, RemedyKind, Report,
+    RuleOutcome, RuleStatus, Severity,
 };
 
 /// In place of a remedy whose SQL holds values of the workload.
@@ -182,6 +182,19 @@ pub(super) fn lacking(rule: &RuleOutcome) -> String {
         how.to_owned()
     } else {
         format!("{how}: {}", rule.lacked.join("; "))
+    }
+}
+
+/// A fact's name: `n_scans` is read as `scans`, `window_days` as `window days`.
+pub(super) fn name(name: &str) -> String {
+    name.strip_prefix("n_").unwrap_or(name).replace('_', " ")
+}
+
+/// What stands before the other indexes of an index finding.
+pub(super) fn others(finding: &Finding) -> &'static str {
+    match finding.remedy.kind {
+        RemedyKind::DropIndex => "covered by",
+        _ => "replaces",
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn section(number: usize, finding: &Finding, page: &mut Page) {
     }
     match &finding.evidence {
         Evidence::NPlusOne(evidence) => n_plus_one(evidence, finding, page),
-        Evidence::Index(evidence) => index(evidence, page),
+        Evidence::Index(evidence) => index(evidence, words::others(finding), page),
         Evidence::Facts(facts) => map(facts, page),
         Evidence::None => {}
     }
@@ -124,7 +124,7 @@ fn timeline(entries: &[TimelineEntry], page: &mut Page) {
     }
 }
 
-fn index(evidence: &IndexEvidence, page: &mut Page) {
+fn index(evidence: &IndexEvidence, others: &str, page: &mut Page) {
     for query in evidence.queries.iter().take(MAX_QUERIES) {
         let mean = query
             .mean_ms
@@ -162,18 +162,14 @@ fn index(evidence: &IndexEvidence, page: &mut Page) {
         labelled("price", &price.join(" · "), page);
     }
     if !evidence.replaces.is_empty() {
-        labelled(
-            "replaces",
-            &terminal_line(&evidence.replaces.join(", ")),
-            page,
-        );
+        labelled(others, &terminal_line(&evidence.replaces.join(", ")), page);
     }
     map(&evidence.facts, page);
 }
 
 fn map(facts: &serde_json::Map<String, serde_json::Value>, page: &mut Page) {
     for (name, value) in facts {
-        let label = terminal_line(&name.replace('_', " "));
+        let label = terminal_line(&words::name(name));
         page.excerpt(
             &format!("   {label:<LABEL$} "),
             &terminal_line(&words::value(value)),

@@ -241,6 +241,7 @@ mod tests {
             before in "[a-z0-9 ,+*/<>=.-]{0,20}",
             gap in "( |\n|/\\*x\\*/|--x\n){0,3}",
         ) {
+            prop_assume!(!before.contains("--") && !before.contains("/*"));
             let sql = format!("select {before} evil{gap}(1)");
             prop_assert!(census().admit(&sql).is_err());
         }

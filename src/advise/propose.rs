@@ -123,7 +123,7 @@ fn of_scan(scan: &BoundScan<'_>, shared: &Shared, query: Fingerprint) -> Vec<Pro
         return lists_of_rows.collect();
     }
     for keys in lists {
-        let full = Predicate::default();
+        let full = Predicate::of(&[]);
         for predicate in std::iter::once(&full).chain(&predicates) {
             let keys = without(&keys, &predicate.columns);
             if keys.is_empty() || !seen.insert((keys.clone(), predicate.sql.clone())) {
@@ -168,7 +168,7 @@ fn proposal(
 }
 
 /// A WHERE clause for an index, and the columns that it makes constant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Predicate {
     sql: String,
     columns: Vec<String>,

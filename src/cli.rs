@@ -46,6 +46,12 @@ pub enum Command {
     /// Write the index changes of an audit as migration files
     #[command(after_help = MIGRATE_EXAMPLES)]
     Migrate(MigrateArgs),
+    /// Freeze schema, planner statistics and workload of a database into one file, without its rows
+    #[command(after_help = CAPTURE_EXAMPLES)]
+    Capture(CaptureArgs),
+    /// Show the plans of statements, as the captured or connected server makes them
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(PlanArgs),
     /// Start a throwaway Postgres, audit a workload with seeded faults, apply the fixes, measure again
     Demo(DemoArgs),
     /// Say what each rule lacks on a server, and how to provide it
@@ -75,6 +81,20 @@ Examples:
   pgassay check test.log --database-url postgres://localhost/test   # also judges indexes
 
 Log with: log_min_duration_statement = 0, log_line_prefix = '%m [%p] %q%u@%d/%a ' (or csvlog, jsonlog).";
+
+const CAPTURE_EXAMPLES: &str = "\
+Examples:
+  pgassay capture --database-url \"$URL\" -o shop.pgassay
+  pgassay capture --database-url \"$URL\" --for 10m -o shop.pgassay      # statements of these ten minutes alone
+  pgassay capture --show shop.pgassay                                   # what values a file holds
+
+A role with pg_monitor and pg_read_all_data sees all but extended statistics and GIN counters; a superuser sees everything.";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  pgassay plan --snapshot shop.pgassay 'SELECT * FROM orders WHERE customer_id = 7'
+  pgassay plan --snapshot shop.pgassay --file queries.sql --format json
+  pgassay plan --snapshot shop.pgassay --as 17 --file queries.sql       # preview of a newer major version";
 
 const MIGRATE_EXAMPLES: &str = "\
 Examples:
@@ -239,6 +259,82 @@ pub struct DemoArgs {
     /// What to print.
     #[command(flatten)]
     pub report: ReportArgs,
+}
+
+/// `pgassay capture`
+#[derive(Debug, Clone, Args)]
+pub struct CaptureArgs {
+    /// The database.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// File to write; its name usually ends in .pgassay
+    #[arg(long, short, value_name = "FILE", required_unless_present = "show")]
+    pub output: Option<PathBuf>,
+    /// Watch for so long, and keep what pg_stat_statements counted meanwhile [default: everything since its last reset]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub interval: Option<Duration>,
+    /// Values to leave out: all, default (keeps times, keys, codes, enum labels), or none
+    #[arg(long, value_enum, default_value_t = Redact::Default, value_name = "HOW")]
+    pub redact: Redact,
+    /// Do not probe the ends of b-tree indexes
+    #[arg(long)]
+    pub no_endpoints: bool,
+    /// Say what values a snapshot holds, and capture nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    pub show: Option<PathBuf>,
+}
+
+/// `--redact`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Redact {
+    /// No value at all
+    All,
+    /// Times, key-like integers, small codes, enum labels and what SQL itself names stay
+    Default,
+    /// Everything that the planner's statistics hold stays
+    None,
+}
+
+/// `pgassay plan`
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Statement to plan
+    #[arg(
+        value_name = "QUERY",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    pub query: Option<String>,
+    /// Statements to plan, separated by semicolons; - is stdin
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Snapshot of `pgassay capture`: plans are made here, in a twin of its server
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// The database.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Schemas in which unqualified names are looked up [default: as the captured role's]
+    #[arg(long, value_name = "SCHEMAS", value_delimiter = ',')]
+    pub search_path: Vec<String>,
+    /// Plan as this major version would: a preview
+    #[arg(long = "as", value_name = "MAJOR")]
+    pub as_major: Option<u16>,
+    /// Folder with Postgres's server binaries [env: PGASSAY_PG_BIN]
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = PlanFormat::Terminal, value_name = "FORMAT")]
+    pub format: PlanFormat,
+}
+
+/// `pgassay plan --format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people
+    Terminal,
+    /// One JSON document
+    Json,
 }
 
 /// `pgassay doctor`

@@ -93,4 +93,5 @@ pub mod server;
 pub mod snapshot;
 pub mod source;
 pub mod sql;
+pub mod twin;
 pub mod workload;

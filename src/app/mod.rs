@@ -1,6 +1,7 @@
 //! One file a subcommand: wires the layers, decides nothing. Only here are inputs opened, environment and clock read, results printed and written.
 
 pub mod audit;
+mod capture;
 mod check;
 mod completions;
 mod connect;
@@ -9,7 +10,10 @@ mod error;
 mod gather;
 pub mod logs;
 mod migrate;
+mod plan;
 mod rules;
+mod snapshot;
+mod twin;
 mod write;
 
 pub use context::{Context, Progress, path_text};
@@ -50,6 +54,8 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
         Command::Check(args) => check::run(&args, context).await,
         Command::Migrate(args) => migrate::run(&args, context).await,
         Command::Rules(args) => rules::run(&args, context),
+        Command::Capture(args) => capture::run(&args, context).await,
+        Command::Plan(args) => plan::run(&args, context).await,
         Command::Completions(args) => completions::completions(&args, context),
         Command::Man => completions::man(context),
         _ => Err(Error::new(ErrorKind::Usage, "not in this build")),

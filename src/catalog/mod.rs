@@ -5,6 +5,7 @@
 mod index;
 mod index_compare;
 mod index_sql;
+pub mod planner;
 mod relation;
 mod settings;
 mod usage;

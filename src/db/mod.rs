@@ -15,6 +15,7 @@ mod guard;
 mod hypopg;
 mod owned;
 mod planner;
+mod planner_state;
 mod pool;
 mod real;
 mod rows;
@@ -28,9 +29,10 @@ pub use cost::ServerCost;
 pub use error::{DbError, DbErrorKind};
 pub use owned::{Owned, OwnedSession};
 pub use planner::LivePlanner;
+pub use planner_state::EndpointReads;
 pub use real::RealPlanner;
 pub use statements::StatementsError;
-pub use tokio_postgres::{Row, types::ToSql};
+pub use tokio_postgres::{Error as OwnError, Row, types::ToSql};
 
 /// What our connections call themselves.
 pub const APPLICATION_NAME: &str = "pgassay";

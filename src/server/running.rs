@@ -151,6 +151,34 @@ impl Server {
         self.major
     }
 
+    /// Its data folder.
+    #[must_use]
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Shuts it down cleanly, does `between`, starts it again in the same folder.
+    ///
+    /// # Errors
+    /// When it does not shut down in time, or does not start again; `between` ran only in the second case.
+    pub fn restart_after<T>(
+        &mut self,
+        binaries: &Binaries,
+        between: impl FnOnce() -> T,
+    ) -> Result<T, ServerError> {
+        self.process.signal(Signal::SIGINT);
+        if !self.process.ends_within(STOP_LIMIT) {
+            return Err(ServerError::Slow {
+                seconds: STOP_LIMIT.as_secs(),
+                log: String::new(),
+            });
+        }
+        let done = between();
+        self.process = Process::spawn(binaries, &self.folder)?;
+        self.process.wait_until_ready(self.folder.path())?;
+        Ok(done)
+    }
+
     /// Ends its sessions, shuts it down, removes its folder. Dropping does the same; here it is said.
     pub fn stop(self) {
         drop(self);

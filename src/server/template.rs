@@ -103,6 +103,10 @@ fn initdb_with(binaries: &Binaries, folder: &Folder, locale: &str) -> Result<(),
         .arg(format!("--username={SUPERUSER}"))
         .arg(format!("--locale={locale}"))
         .current_dir(folder.path());
+    if binaries.major() >= 18 {
+        // on by default from 18; a twin patches pages, and nobody needs them in a server that lives for seconds
+        initdb.arg("--no-data-checksums");
+    }
     let finished =
         command::run(&mut initdb, INITDB_LIMIT).map_err(ServerError::io("running initdb"))?;
     if finished.status.success() {

@@ -31,7 +31,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("migration", &["catalog", "finding", "sql"]),
     ("report", &["catalog", "finding", "plan", "sql", "workload"]),
     ("db", &["advise", "catalog", "plan", "sql", "workload"]),
-    ("twin", &["advise", "catalog", "db", "server", "snapshot"]),
+    (
+        "twin",
+        &[
+            "advise", "catalog", "db", "plan", "server", "snapshot", "sql",
+        ],
+    ),
     ("demo", &["catalog", "db", "finding", "server", "workload"]),
 ];
 

@@ -1,0 +1,90 @@
+//! `pgassay capture`: one database, frozen into one file.
+
+use super::{Context, Error, ErrorKind, Outcome, connect, path_text, snapshot as file};
+use crate::{
+    cli::{CaptureArgs, Redact},
+    db::EndpointReads,
+    snapshot::{CaptureFacts, Redaction, Snapshot},
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the database can't be read or the file can't be written.
+pub(super) async fn run(args: &CaptureArgs, context: &Context) -> Result<Outcome, Error> {
+    if let Some(path) = &args.show {
+        let snapshot = file::open(path)?;
+        context.print(describe(&snapshot).as_bytes())?;
+        return Ok(Outcome::Clean);
+    }
+    let path = args
+        .output
+        .as_ref()
+        .ok_or_else(|| Error::new(ErrorKind::Usage, "no file to write: -o FILE"))?;
+    let snapshot = capture(args, context).await?;
+    let n_bytes = file::save(&snapshot, path)?;
+    context.remark(&describe(&snapshot));
+    context.remark(&format!("wrote {} ({n_bytes} bytes)", path_text(path)));
+    Ok(Outcome::Clean)
+}
+
+async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Error> {
+    let audited = connect::connect(&args.server, connect::Naming::Always, context)
+        .await?
+        .ok_or_else(|| Error::new(ErrorKind::Usage, "no database to capture"))?;
+    let spinner = context.spinner("reading the catalog");
+    let endpoints = if args.no_endpoints || args.redact == Redact::All {
+        EndpointReads::Skip
+    } else {
+        EndpointReads::Probe
+    };
+    let catalog = audited.catalog().await?;
+    spinner.say("reading planner statistics");
+    let planner = audited.planner_state(endpoints).await?;
+    Ok(Snapshot {
+        capture: Some(CaptureFacts {
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            at: context.now.to_string(),
+            redaction: redaction(args.redact),
+            holds: Vec::new(),
+        }),
+        catalog: Some(catalog),
+        planner: Some(planner),
+        ..Snapshot::default()
+    })
+}
+
+fn redaction(redact: Redact) -> Redaction {
+    match redact {
+        Redact::All => Redaction::All,
+        Redact::Default => Redaction::Default,
+        Redact::None => Redaction::None,
+    }
+}
+
+/// What a snapshot is of and what values it holds, in words.
+fn describe(snapshot: &Snapshot) -> String {
+    let mut lines = Vec::new();
+    if let Some(capture) = &snapshot.capture {
+        lines.push(format!(
+            "captured {} by pgassay {}",
+            capture.at, capture.tool
+        ));
+        lines.extend(capture.holds.iter().map(|held| format!("holds {held}")));
+    }
+    if let Some(planner) = &snapshot.planner {
+        lines.push(format!(
+            "PostgreSQL {}.{}: {} tables, {} indexes, {} column statistics",
+            planner.version_num / 10_000,
+            planner.version_num % 10_000,
+            planner.objects.tables.len(),
+            planner.objects.indexes.len(),
+            planner.column_statistics.len()
+        ));
+        lines.extend(planner.gaps.iter().map(|gap| match gap.n {
+            0 => format!("not read: {} ({})", gap.what, gap.cost),
+            n => format!("not read: {} ({n}): {}", gap.what, gap.cost),
+        }));
+    }
+    lines.join("\n") + "\n"
+}

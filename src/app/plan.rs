@@ -1,0 +1,191 @@
+//! `pgassay plan`: the plans of statements, from a twin.
+
+use std::{fs::File, io::Read};
+
+use serde_json::{Value, json};
+
+use super::{Context, Error, ErrorKind, Outcome, path_text, snapshot as file, twin};
+use crate::{
+    advise::{PlannedQuery, WhatIfError},
+    cli::{PlanArgs, PlanFormat},
+    sql::{Lexer, TokenKind},
+    twin::Twin,
+};
+
+/// Largest file of statements, bytes.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is nothing to plan with, or nothing to plan.
+pub(super) async fn run(args: &PlanArgs, context: &Context) -> Result<Outcome, Error> {
+    let statements = statements(args)?;
+    let Some(path) = &args.snapshot else {
+        return Err(Error::new(ErrorKind::Usage, "no planner to ask")
+            .hint("name a snapshot: --snapshot FILE"));
+    };
+    let planner = file::open(path)?.planner.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Input,
+            format!("snapshot \"{}\" holds no planner state", path_text(path)),
+        )
+    })?;
+    let twin = twin::build(planner, args.pg_bin.as_deref(), args.as_major, context).await?;
+    for skipped in twin.skipped() {
+        context.remark(&format!("left out of the twin: {skipped}"));
+    }
+    if !twin.is_same_major() {
+        context.remark(&format!(
+            "preview: planned by PostgreSQL {}, not by the version that was captured",
+            twin.major()
+        ));
+    }
+    let plans = explain(&twin, statements, &args.search_path).await?;
+    match args.format {
+        PlanFormat::Json => {
+            let document = json!({ "plans": plans });
+            let mut text = serde_json::to_vec(&document).unwrap_or_default();
+            text.push(b'\n');
+            context.print(&text)?;
+        }
+        PlanFormat::Terminal => context.print(terminal(&plans).as_bytes())?,
+    }
+    Ok(Outcome::Clean)
+}
+
+fn statements(args: &PlanArgs) -> Result<Vec<String>, Error> {
+    let text = match (&args.query, &args.file) {
+        (Some(query), _) => return Ok(vec![query.clone()]),
+        (None, Some(path)) => {
+            let mut text = String::new();
+            let read = if path.as_os_str() == "-" {
+                std::io::stdin()
+                    .take(MAX_FILE_BYTES)
+                    .read_to_string(&mut text)
+            } else {
+                File::open(path)
+                    .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+            };
+            read.map_err(|error| {
+                Error::new(
+                    ErrorKind::Input,
+                    format!("cannot read \"{}\"", path_text(path)),
+                )
+                .because(error)
+            })?;
+            text
+        }
+        (None, None) => return Err(Error::new(ErrorKind::Usage, "no statement to plan")),
+    };
+    Ok(split(&text))
+}
+
+/// Statements of a file, at semicolons outside of strings, parentheses notwithstanding.
+fn split(text: &str) -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut first = None;
+    let mut end = 0;
+    for token in Lexer::new(text.as_bytes()) {
+        if token.kind == TokenKind::Semicolon {
+            if let Some(start) = first.take() {
+                statements.push(text[start..end].to_owned());
+            }
+            continue;
+        }
+        first.get_or_insert(token.start);
+        end = token.end;
+    }
+    if let Some(start) = first {
+        statements.push(text[start..end].to_owned());
+    }
+    statements
+}
+
+async fn explain(
+    twin: &Twin,
+    statements: Vec<String>,
+    search_path: &[String],
+) -> Result<Vec<Value>, Error> {
+    let mut plans = Vec::with_capacity(statements.len());
+    for sql in statements {
+        let query = PlannedQuery {
+            sql,
+            search_path: search_path.to_vec(),
+        };
+        plans.push(match twin.explain(&query).await {
+            Ok(plan) => json!({ "sql": query.sql, "explain": plan, "problems": [] }),
+            Err(WhatIfError::Lost(why)) => {
+                return Err(Error::new(ErrorKind::Server, "the twin is gone").because(why));
+            }
+            Err(error) => json!({ "sql": query.sql, "error": error.to_string() }),
+        });
+    }
+    Ok(plans)
+}
+
+fn terminal(plans: &[Value]) -> String {
+    let mut text = String::new();
+    for plan in plans {
+        text.push_str(&format!("{}\n", plan["sql"].as_str().unwrap_or_default()));
+        match plan.get("error") {
+            Some(error) => text.push_str(&format!("  {}\n", error.as_str().unwrap_or_default())),
+            None => node(&plan["explain"][0]["Plan"], 1, &mut text),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn node(plan: &Value, depth: usize, text: &mut String) {
+    let word = |key: &str| plan.get(key).and_then(Value::as_str);
+    let mut line = word("Node Type").unwrap_or("?").to_owned();
+    if let Some(index) = word("Index Name") {
+        line.push_str(&format!(" using {index}"));
+    }
+    if let Some(relation) = word("Relation Name") {
+        line.push_str(&format!(" on {relation}"));
+    }
+    let number = |key: &str| plan.get(key).and_then(Value::as_f64).unwrap_or_default();
+    let indent = "  ".repeat(depth);
+    text.push_str(&format!(
+        "{indent}{line}  (cost={:.2}..{:.2} rows={} width={})\n",
+        number("Startup Cost"),
+        number("Total Cost"),
+        number("Plan Rows"),
+        number("Plan Width")
+    ));
+    for key in [
+        "Index Cond",
+        "Recheck Cond",
+        "Filter",
+        "Hash Cond",
+        "Merge Cond",
+        "Join Filter",
+    ] {
+        if let Some(condition) = word(key) {
+            text.push_str(&format!("{indent}  {key}: {condition}\n"));
+        }
+    }
+    for child in plan
+        .get("Plans")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        node(child, depth + 1, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_split_at_semicolons_outside_of_strings() {
+        assert_eq!(
+            split("-- calls: 3\nSELECT ';' ; ;\nSELECT $$a;b$$ -- x;y\n"),
+            ["SELECT ';'", "SELECT $$a;b$$"]
+        );
+    }
+}

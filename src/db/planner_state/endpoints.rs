@@ -1,0 +1,130 @@
+//! Smallest and largest values at the ends of b-trees, which the planner looks up itself when a constant lies beyond a histogram's end
+//! (`get_actual_variable_range`). Dead entries can make such a probe crawl, so each has its own short timeout.
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::{Audited, DbError, PROBE_BUDGET, USER_SCHEMA, gap, rows, set_formats};
+use crate::{
+    catalog::{
+        RelationName,
+        planner::{Endpoint, Gap},
+    },
+    db::{
+        MAX_ANSWER_BYTES,
+        guard::{Guarded, Limits, SearchPath},
+    },
+    sql::quote_identifier,
+};
+
+/// For one probe of two index descents.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    table: RelationName,
+    column: String,
+    type_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ends {
+    min: Option<String>,
+    max: Option<String>,
+}
+
+pub(super) async fn read(audited: &Audited, gaps: &mut Vec<Gap>) -> Result<Vec<Endpoint>, DbError> {
+    let listing = super::begin(audited).await?;
+    let targets: Vec<Target> = rows(&listing, "listing ends of indexes", &targets(), &[]).await?;
+    listing.end().await?;
+    let started = Instant::now();
+    let mut found = Vec::new();
+    let mut missed = 0;
+    let mut guarded = begin(audited).await?;
+    for target in targets {
+        if started.elapsed() > PROBE_BUDGET {
+            missed += 1;
+            continue;
+        }
+        match rows::<Ends>(
+            &guarded,
+            "probing the ends of an index",
+            &probe(&target),
+            &[],
+        )
+        .await
+        {
+            Ok(ends) => found.extend(ends.into_iter().next().and_then(|ends| {
+                Some(Endpoint {
+                    min: ends.min?,
+                    max: ends.max?,
+                    table: target.table,
+                    column: target.column,
+                    type_name: target.type_name,
+                })
+            })),
+            Err(_) => {
+                missed += 1;
+                drop(guarded);
+                guarded = begin(audited).await?;
+            }
+        }
+    }
+    guarded.end().await?;
+    if missed > 0 {
+        gaps.push(gap(
+            "ends of b-tree indexes",
+            missed,
+            "too slow to probe: ranges near the newest and oldest values are estimated from histograms",
+        ));
+    }
+    Ok(found)
+}
+
+async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
+    let limits = Limits {
+        statement_timeout: PROBE_TIMEOUT,
+        max_answer_bytes: MAX_ANSWER_BYTES,
+        search_path: SearchPath::Catalog,
+    };
+    let guarded = audited.begin_with(limits).await?;
+    set_formats(&guarded).await?;
+    guarded
+        .try_batch(4, "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0")
+        .await
+        .map_err(|failure| failure.into_error("setting planner switches"))?;
+    Ok(guarded)
+}
+
+/// Leading plain columns of valid, complete b-trees, of types that Postgres itself orders; tables whose policies would run are left out.
+fn targets() -> String {
+    format!(
+        "WITH RECURSIVE base(domain, at) AS (SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd' UNION ALL \
+           SELECT b.domain, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.at AND t.typtype = 'd'), \
+         resolved AS (SELECT t.oid, coalesce((SELECT b.at FROM base b JOIN pg_type x ON x.oid = b.at AND x.typtype <> 'd' WHERE b.domain = t.oid), t.oid) AS root FROM pg_type t) \
+         SELECT json_build_object('table', json_build_object('schema', n.nspname, 'name', t.relname), 'column', a.attname, 'type_name', format_type(r.root, NULL))::text \
+         FROM (SELECT DISTINCT i.indrelid, i.indkey[0] AS attnum FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam \
+           WHERE am.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] > 0) k \
+         JOIN pg_class t ON t.oid = k.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum \
+         JOIN resolved r ON r.oid = a.atttypid JOIN pg_type y ON y.oid = r.root \
+         WHERE {USER_SCHEMA} AND t.relkind IN ('r', 'm') AND t.relpersistence <> 't' AND t.relpages > 0 \
+           AND y.typnamespace = 'pg_catalog'::regnamespace AND y.typcategory IN ('N', 'D', 'S', 'T', 'U', 'I') AND r.root NOT IN ('jsonb'::regtype, 'bytea'::regtype) \
+           AND has_column_privilege(t.oid, a.attnum, 'SELECT') AND NOT row_security_active(t.oid) ORDER BY t.oid, a.attnum"
+    )
+}
+
+fn probe(target: &Target) -> String {
+    let column = quote_identifier(&target.column);
+    let table = target.table.to_sql();
+    let end = |direction: &str| {
+        format!(
+            "(SELECT {column} FROM ONLY {table} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)::text"
+        )
+    };
+    format!(
+        "SELECT /* pgassay */ json_build_object('min', {}, 'max', {})::text",
+        end("ASC"),
+        end("DESC")
+    )
+}

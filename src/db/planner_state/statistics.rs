@@ -1,0 +1,339 @@
+//! Column statistics: `pg_statistic` itself for a superuser, else what `pg_stats` shows.
+
+use serde::Deserialize;
+use tokio_postgres::types::Type;
+
+use super::{DbError, Reader, USER_SCHEMA, gap, operators::Operators};
+use crate::catalog::{
+    RelationName,
+    planner::{
+        ColumnStatistics, Slot, SlotKind, SlotValues, StatisticRow, StatisticsTarget, parse_array,
+    },
+};
+
+/// Relations asked for at once: bounds the answer (a histogram of long texts is up to 100 kB a column) below the guard's limit.
+const RELATIONS_PER_QUERY: usize = 100;
+
+/// Slots of a row of `pg_statistic` (`STATISTIC_NUM_SLOTS`).
+pub(super) const N_SLOTS: usize = 5;
+
+pub(super) async fn read(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbError> {
+    let mut found = if reader.is_superuser {
+        from_catalog(reader).await?
+    } else {
+        from_view(reader).await?
+    };
+    found.sort_by(|a, b| a.relation.cmp(&b.relation));
+    Ok(found)
+}
+
+/// A row of `pg_statistic` as [`row_json`] writes it.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawRow {
+    null_frac: f32,
+    width: i32,
+    n_distinct: f32,
+    slots: Vec<RawSlot>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawSlot {
+    kind: i16,
+    operator: Option<String>,
+    collation: Option<String>,
+    numbers: Option<Vec<f32>>,
+    values: Option<String>,
+    element: Option<u32>,
+}
+
+impl RawRow {
+    pub(super) fn resolve(self, operators: &Operators) -> StatisticRow {
+        let slots = self
+            .slots
+            .into_iter()
+            .filter(|slot| slot.kind != 0)
+            .map(|slot| {
+                let element = slot.element.map(|oid| operators.name(operators.base(oid)));
+                Slot {
+                    kind: slot.kind,
+                    operator: slot.operator,
+                    collation: slot.collation,
+                    numbers: slot.numbers,
+                    values: slot.values.zip(element).and_then(|(text, type_name)| {
+                        let elements = parse_array(&text)?;
+                        Some(SlotValues {
+                            type_name,
+                            elements,
+                        })
+                    }),
+                }
+            });
+        StatisticRow {
+            null_frac: self.null_frac,
+            width: self.width,
+            n_distinct: self.n_distinct,
+            slots: slots.collect(),
+        }
+    }
+}
+
+/// JSON of a `pg_statistic` row under that alias. The element type of an `anyarray` stands in bytes 9 to 12 of its binary form.
+pub(super) fn row_json(alias: &str) -> String {
+    let slots: Vec<String> = (1..=N_SLOTS)
+        .map(|i| {
+            format!(
+                "json_build_object('kind', {alias}.stakind{i}, 'operator', CASE WHEN {alias}.staop{i} <> 0 THEN {alias}.staop{i}::regoperator::text END, \
+                 'collation', CASE WHEN {alias}.stacoll{i} <> 0 THEN {alias}.stacoll{i}::regcollation::text END, 'numbers', {alias}.stanumbers{i}, \
+                 'values', {alias}.stavalues{i}::text, 'element', CASE WHEN {alias}.stavalues{i} IS NOT NULL \
+                   THEN ('x' || encode(substring(array_send({alias}.stavalues{i}) FROM 9 FOR 4), 'hex'))::bit(32)::int END)"
+            )
+        })
+        .collect();
+    format!(
+        "json_build_object('null_frac', {alias}.stanullfrac, 'width', {alias}.stawidth, 'n_distinct', {alias}.stadistinct, 'slots', json_build_array({}))",
+        slots.join(", ")
+    )
+}
+
+#[derive(Debug, Deserialize)]
+struct CatalogRow {
+    relation: RelationName,
+    column: Option<String>,
+    key: i16,
+    inherited: bool,
+    row: RawRow,
+}
+
+async fn from_catalog(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbError> {
+    let operators = Operators::read(reader).await?;
+    let sql = format!(
+        "SELECT json_build_object('relation', json_build_object('schema', n.nspname, 'name', c.relname), \
+           'column', CASE WHEN c.relkind NOT IN ('i', 'I') THEN a.attname END, 'key', a.attnum, 'inherited', s.stainherit, 'row', {})::text \
+         FROM pg_statistic s JOIN pg_class c ON c.oid = s.starelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = s.staattnum AND NOT a.attisdropped \
+         WHERE s.starelid = ANY ($1) ORDER BY s.starelid, s.staattnum, s.stainherit",
+        row_json("s")
+    );
+    let mut found = Vec::new();
+    for oids in relations(reader).await?.chunks(RELATIONS_PER_QUERY) {
+        let rows: Vec<CatalogRow> = reader
+            .rows(
+                "reading pg_statistic",
+                &sql,
+                &[(&oids.to_vec(), Type::OID_ARRAY)],
+            )
+            .await?;
+        found.extend(rows.into_iter().map(|row| {
+            ColumnStatistics {
+                relation: row.relation,
+                target: row
+                    .column
+                    .map_or(StatisticsTarget::Key(row.key), StatisticsTarget::Column),
+                inherited: row.inherited,
+                row: row.row.resolve(&operators),
+            }
+        }));
+    }
+    Ok(found)
+}
+
+async fn relations(reader: &Reader<'_>) -> Result<Vec<u32>, DbError> {
+    let sql = format!(
+        "SELECT c.oid::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I') AND c.relpersistence <> 't' AND {USER_SCHEMA} ORDER BY c.oid"
+    );
+    reader.rows("listing relations", &sql, &[]).await
+}
+
+/// A row of `pg_stats` with the column's types.
+#[derive(Debug, Deserialize)]
+struct ViewRow {
+    relation: RelationName,
+    column: String,
+    is_index: bool,
+    key: i16,
+    type_oid: u32,
+    collation: Option<String>,
+    inherited: bool,
+    null_frac: f32,
+    width: i32,
+    n_distinct: f32,
+    common: Option<String>,
+    common_frequencies: Option<Vec<f32>>,
+    histogram: Option<String>,
+    correlation: Option<f32>,
+    elements: Option<String>,
+    element_frequencies: Option<Vec<f32>>,
+    element_counts: Option<Vec<f32>>,
+    range_lengths: Option<String>,
+    range_empty: Option<f32>,
+    range_bounds: Option<String>,
+}
+
+async fn from_view(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbError> {
+    let operators = Operators::read(reader).await?;
+    let ranges = if reader.version_num() >= 170_000 {
+        "'range_lengths', s.range_length_histogram::text, 'range_empty', s.range_empty_frac, 'range_bounds', s.range_bounds_histogram::text"
+    } else {
+        "'range_lengths', NULL, 'range_empty', NULL, 'range_bounds', NULL"
+    };
+    let sql = format!(
+        "SELECT json_build_object('relation', json_build_object('schema', s.schemaname, 'name', s.tablename), 'column', s.attname, \
+           'is_index', c.relkind IN ('i', 'I'), 'key', a.attnum, 'type_oid', a.atttypid::int8, \
+           'collation', CASE WHEN a.attcollation <> 0 THEN a.attcollation::regcollation::text END, 'inherited', s.inherited, \
+           'null_frac', s.null_frac, 'width', s.avg_width, 'n_distinct', s.n_distinct, 'common', s.most_common_vals::text, \
+           'common_frequencies', s.most_common_freqs, 'histogram', s.histogram_bounds::text, 'correlation', s.correlation, \
+           'elements', s.most_common_elems::text, 'element_frequencies', s.most_common_elem_freqs, 'element_counts', s.elem_count_histogram, {ranges})::text \
+         FROM pg_stats s JOIN pg_namespace n ON n.nspname = s.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.tablename \
+         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname \
+         WHERE c.oid = ANY ($1) AND {USER_SCHEMA} ORDER BY c.oid, a.attnum, s.inherited"
+    );
+    let mut found = Vec::new();
+    for oids in relations(reader).await?.chunks(RELATIONS_PER_QUERY) {
+        let rows: Vec<ViewRow> = reader
+            .rows(
+                "reading pg_stats",
+                &sql,
+                &[(&oids.to_vec(), Type::OID_ARRAY)],
+            )
+            .await?;
+        found.extend(rows.into_iter().map(|row| row.resolve(&operators)));
+    }
+    hidden(reader).await?;
+    Ok(found)
+}
+
+/// Columns whose statistics the role may not see.
+async fn hidden(reader: &mut Reader<'_>) -> Result<(), DbError> {
+    let sql = format!(
+        "SELECT count(*)::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND {USER_SCHEMA} \
+         AND NOT has_table_privilege(c.oid, 'SELECT') AND NOT has_any_column_privilege(c.oid, 'SELECT')"
+    );
+    let n: Vec<usize> = reader.rows("counting hidden tables", &sql, &[]).await?;
+    if let Some(n) = n.first().filter(|n| **n > 0) {
+        reader.gaps.push(gap(
+            "column statistics of tables that the role may not read",
+            *n,
+            "plans on these tables are guesses; grant SELECT or pg_read_all_data",
+        ));
+    }
+    Ok(())
+}
+
+impl ViewRow {
+    fn resolve(self, operators: &Operators) -> ColumnStatistics {
+        let slots = self.slots(operators);
+        ColumnStatistics {
+            target: if self.is_index {
+                StatisticsTarget::Key(self.key)
+            } else {
+                StatisticsTarget::Column(self.column)
+            },
+            relation: self.relation,
+            inherited: self.inherited,
+            row: StatisticRow {
+                null_frac: self.null_frac,
+                width: self.width,
+                n_distinct: self.n_distinct,
+                slots,
+            },
+        }
+    }
+
+    fn slots(&self, operators: &Operators) -> Vec<Slot> {
+        let base = operators.base(self.type_oid);
+        let element = operators.element(self.type_oid);
+        let values = |text: &Option<String>, oid: u32| {
+            let elements = parse_array(text.as_deref()?)?;
+            Some(SlotValues {
+                type_name: operators.name(oid),
+                elements,
+            })
+        };
+        let slot = |kind: SlotKind, operator, numbers: Option<Vec<f32>>, values| Slot {
+            kind: kind.number(),
+            operator,
+            collation: self.collation.clone(),
+            numbers,
+            values,
+        };
+        let mut slots = Vec::new();
+        if self.common.is_some() {
+            slots.push(slot(
+                SlotKind::MostCommonValues,
+                operators.equal(base),
+                self.common_frequencies.clone(),
+                values(&self.common, base),
+            ));
+        }
+        if self.histogram.is_some() {
+            slots.push(slot(
+                SlotKind::Histogram,
+                operators.less(base),
+                None,
+                values(&self.histogram, base),
+            ));
+        }
+        if let Some(correlation) = self.correlation {
+            slots.push(slot(
+                SlotKind::Correlation,
+                operators.less(base),
+                Some(vec![correlation]),
+                None,
+            ));
+        }
+        if self.elements.is_some() {
+            let mut common = slot(
+                SlotKind::MostCommonElements,
+                operators.equal(element),
+                self.element_frequencies.clone(),
+                values(&self.elements, element),
+            );
+            // lexemes have no collation of their own: compute_tsvector_stats takes the default one
+            common.collation = common.collation.or_else(|| {
+                Some("\"default\"".to_owned()).filter(|_| operators.name(element) == "text")
+            });
+            slots.push(common);
+        }
+        if let Some(counts) = &self.element_counts {
+            slots.push(slot(
+                SlotKind::DistinctElements,
+                operators.equal(element),
+                Some(counts.clone()),
+                None,
+            ));
+        }
+        slots.extend(self.range_slots(operators, base));
+        slots.truncate(N_SLOTS);
+        slots
+    }
+
+    fn range_slots(&self, operators: &Operators, base: u32) -> Vec<Slot> {
+        const FLOAT8: &str = "double precision";
+        let mut slots = Vec::new();
+        if let Some(bounds) = self.range_bounds.as_deref().and_then(parse_array) {
+            slots.push(Slot {
+                kind: SlotKind::RangeBounds.number(),
+                values: Some(SlotValues {
+                    type_name: operators.name(base),
+                    elements: bounds,
+                }),
+                ..Slot::default()
+            });
+        }
+        if let Some(lengths) = self.range_lengths.as_deref().and_then(parse_array) {
+            slots.push(Slot {
+                kind: SlotKind::RangeLength.number(),
+                operator: Some("<(double precision,double precision)".to_owned()),
+                numbers: self.range_empty.map(|share| vec![share]),
+                values: Some(SlotValues {
+                    type_name: FLOAT8.to_owned(),
+                    elements: lengths,
+                }),
+                ..Slot::default()
+            });
+        }
+        slots
+    }
+}

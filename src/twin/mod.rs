@@ -1,0 +1,25 @@
+//! The planner twin: production's planner rebuilt in a throwaway server from a snapshot, with no rows.
+//!
+//! A planner decides by catalogs, statistics, settings, file sizes and a few numbers in index metapages. All of these can be copied without a
+//! row: schema and statistics as catalog entries, sizes as sparse files, metapages as patches while the server is down. The result plans
+//! as production does, to the last digit of the cost.
+//!
+//! A snapshot is untrusted. Its SQL runs only here, as a role without rights, in a server of a user without rights and without network.
+
+mod build;
+mod ddl;
+mod error;
+mod estimate;
+mod explain;
+mod facts;
+mod files;
+mod inject;
+mod key;
+mod page;
+mod patch;
+mod schema;
+mod settings;
+mod what_if;
+
+pub use build::{Twin, TwinOptions};
+pub use error::TwinError;

@@ -1,0 +1,120 @@
+//! Runs the twin's DDL: extensions as superuser, everything else as the role without rights, until nothing more succeeds.
+
+use std::collections::BTreeSet;
+
+use super::{
+    TwinError,
+    ddl::{self, Step},
+    inject::reason,
+};
+use crate::{catalog::planner::SchemaObjects, db::OwnedSession};
+
+/// Failed statements are tried again while a pass makes progress, at most this often: functions, views and columns can need each other.
+const MAX_PASSES: usize = 6;
+
+/// Makes schemas, extensions, types and relations. Returns what could not be made.
+pub(super) async fn create(
+    superuser: &OwnedSession,
+    planner: &OwnedSession,
+    objects: &SchemaObjects,
+) -> Result<Vec<String>, TwinError> {
+    let mut skipped = run(planner, ddl::schemas(objects)).await?;
+    skipped.extend(extensions(superuser, objects).await?);
+    skipped.extend(run(planner, ddl::types(objects)).await?);
+    let unknown = unknown_types(planner, objects).await;
+    skipped.extend(
+        unknown
+            .iter()
+            .map(|name| format!("type {name}: not available here, its columns hold bytes")),
+    );
+    let steps = ddl::definitions(objects, &|name| unknown.contains(name));
+    skipped.extend(run(planner, steps).await?);
+    skipped.extend(objects.dropped.iter().map(|dropped| {
+        format!(
+            "{} user-defined {}s: not reproduced",
+            dropped.n, dropped.kind
+        )
+    }));
+    Ok(skipped)
+}
+
+/// Checks of domains, once statistics are in.
+pub(super) async fn finish(
+    planner: &OwnedSession,
+    objects: &SchemaObjects,
+) -> Result<Vec<String>, TwinError> {
+    run(planner, ddl::domain_checks(objects)).await
+}
+
+async fn extensions(
+    superuser: &OwnedSession,
+    objects: &SchemaObjects,
+) -> Result<Vec<String>, TwinError> {
+    let sql = "SELECT DISTINCT name FROM pg_available_extension_versions WHERE trusted";
+    let rows = superuser.query(sql, &[]).await.map_err(TwinError::own)?;
+    let trusted: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut skipped = Vec::new();
+    for extension in &objects.extensions {
+        let step = ddl::extension(extension, trusted.contains(&extension.name));
+        match step {
+            None => skipped.push(format!(
+                "extension {}: the planner does not need it",
+                extension.name
+            )),
+            Some(step) => {
+                if let Err(error) = superuser.batch_execute(&step.sql).await {
+                    skipped.push(format!("{}: {}", step.object, reason(&error)));
+                }
+            }
+        }
+    }
+    Ok(skipped)
+}
+
+/// Column types that this server does not know.
+async fn unknown_types(planner: &OwnedSession, objects: &SchemaObjects) -> BTreeSet<String> {
+    let names: BTreeSet<&str> = objects
+        .tables
+        .iter()
+        .flat_map(|table| table.columns.iter().map(|column| column.type_name.as_str()))
+        .collect();
+    let mut unknown = BTreeSet::new();
+    for name in names {
+        // one by one: a text that is no type name at all is an error
+        let sql = "SELECT to_regtype($1::text) IS NULL";
+        let lacks = planner
+            .query_one(sql, &[&name])
+            .await
+            .map_or(true, |row| row.get(0));
+        if lacks {
+            unknown.insert(name.to_owned());
+        }
+    }
+    unknown
+}
+
+/// Runs statements, each in a transaction of its own, through the extended protocol: one statement a text, whatever a snapshot says.
+async fn run(session: &OwnedSession, steps: Vec<Step>) -> Result<Vec<String>, TwinError> {
+    let mut waiting = steps;
+    let mut reasons = Vec::new();
+    for _ in 0..MAX_PASSES {
+        let n = waiting.len();
+        let mut failed = Vec::new();
+        reasons.clear();
+        for step in waiting {
+            match session.execute_typed(&step.sql, &[]).await {
+                Ok(_) => {}
+                Err(error) if error.is_closed() => return Err(TwinError::own(error)),
+                Err(error) => {
+                    reasons.push(format!("{}: {}", step.object, reason(&error)));
+                    failed.push(step);
+                }
+            }
+        }
+        if failed.is_empty() || failed.len() == n {
+            return Ok(reasons);
+        }
+        waiting = failed;
+    }
+    Ok(reasons)
+}

@@ -23,6 +23,10 @@ const MIN_PAGES: u64 = 128;
 /// Calls from which a value that never changed counts as constant.
 const MIN_CONSTANT_CALLS: u64 = 5;
 
+/// A value may stand in a predicate when it is rarer than the column's average value by this factor: a queue's `pending`, not one country of
+/// fifty that happens to be asked for. Values of even shares are better served by a key column.
+const MIN_RARITY: f64 = 2.0;
+
 /// A statement with the relations that it reads.
 #[derive(Debug)]
 pub(super) struct BoundQuery<'a> {
@@ -269,6 +273,9 @@ fn constant_condition(
         (Comparison::Equal, Operand::Literal(_) | Operand::Parameter(_)) => {
             let seen = seen.filter(|_| query.n_calls() >= MIN_CONSTANT_CALLS)?;
             let value = seen.constant.clone()?;
+            if !is_rare(relation, column, &value) {
+                return None;
+            }
             (equality(column, &value)?, Some(value), seen.n_parameter > 0)
         }
         _ => return None,
@@ -279,6 +286,14 @@ fn constant_condition(
         selectivity: selectivity::of_predicate(relation, predicate, value.as_deref()),
         as_parameter,
     })
+}
+
+/// Booleans are made for predicates; other values must be rare.
+fn is_rare(relation: &Relation, column: &Column, value: &str) -> bool {
+    let n_rows = relation.n_rows.unwrap_or(0.0);
+    let of_value = selectivity::equal(column, n_rows, Some(value));
+    let average = selectivity::equal(column, n_rows, None);
+    column.type_name == "boolean" || of_value * MIN_RARITY <= average
 }
 
 /// `column = value` with the value spelled anew from what it means, so that nothing of the log's spelling gets into a migration.

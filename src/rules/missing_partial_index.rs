@@ -20,7 +20,7 @@ const DOCS: &str = "\
 comes at once.
 
 **How it decides.** As `missing-index`, with conditions that are fixed in the statement's text, or whose value was the same in every execution seen (5 or more) and \
-is one of at most 100 values of its column. Together they must keep at most half of the rows (a value: at most 20 %), and the partial index must be four times smaller than \
+is one of at most 100 values of its column and half as frequent as their average or rarer. Together they must keep at most half of the rows (a value: at most 20 %), and the partial index must be four times smaller than \
 a full one of equal gain. Where the value reached the server as a parameter, the finding says so and its confidence is low: a generic plan can't use the index.
 
 **When it is wrong.** When the condition's value changes with the product; when pg_stat_statements alone is read, literals are not visible and conditions \

@@ -1,0 +1,133 @@
+//! Every rule's examples, run: the bad ones fire, the good ones don't, and a remedy applied makes the finding go away.
+
+use pgassay::{
+    finding::{Finding, RemedyKind},
+    rules::{Example, Expect, RULES, Rule},
+};
+
+use crate::support::{self, Database, auditing};
+
+#[tokio::test]
+async fn examples_of_duplicate_index() {
+    run("duplicate-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_invalid_index() {
+    run("invalid-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_missing_index() {
+    run("missing-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_missing_partial_index() {
+    run("missing-partial-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_redundant_index() {
+    run("redundant-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_unindexed_foreign_key() {
+    run("unindexed-foreign-key").await;
+}
+
+#[tokio::test]
+async fn examples_of_unused_index() {
+    run("unused-index").await;
+}
+
+/// Every rule with examples on a database stands above by name.
+#[test]
+fn every_rule_is_tested() {
+    let source = include_str!("examples.rs");
+    for rule in RULES {
+        assert!(
+            source.contains(&format!("run(\"{}\")", rule.id)),
+            "examples of {} are not run",
+            rule.id
+        );
+        let bad = |example: &&Example| matches!(example.expect, Expect::Finding(_));
+        assert!(
+            rule.examples.iter().any(|example| bad(&example))
+                && rule.examples.iter().any(|example| !bad(&example)),
+            "{} needs a bad and a good example",
+            rule.id
+        );
+    }
+}
+
+async fn run(id: &str) {
+    let rule = RULES
+        .iter()
+        .find(|rule| rule.id == id)
+        .expect("a registered rule");
+    for example in rule.examples {
+        let database = support::database("example").await;
+        each(&database, example.ddl).await;
+        let findings = findings(&database, rule, example).await;
+        match example.expect {
+            Expect::Silence => assert!(
+                findings.is_empty(),
+                "{id}, {}: {findings:#?}",
+                example.title
+            ),
+            Expect::Finding(relation) => {
+                let [finding] = findings.as_slice() else {
+                    panic!("{id}, {}: not one finding but {findings:#?}", example.title);
+                };
+                let subject = finding
+                    .subject
+                    .relation
+                    .as_ref()
+                    .map(|name| name.name.as_str());
+                assert_eq!(subject, Some(relation), "{id}, {}", example.title);
+                fixed(&database, rule, example, finding).await;
+            }
+        }
+    }
+}
+
+/// Runs statements one by one, as VACUUM and CONCURRENTLY want it. Examples have no `;` inside a statement.
+async fn each(database: &Database, sql: &str) {
+    for statement in sql
+        .split(';')
+        .filter(|statement| !statement.trim().is_empty())
+    {
+        database.run(statement).await;
+    }
+}
+
+async fn findings(database: &Database, rule: &Rule, example: &Example) -> Vec<Finding> {
+    let run = auditing::audit(database, example.log, &auditing::young_database()).await;
+    run.report
+        .findings
+        .into_iter()
+        .filter(|finding| finding.rule == rule.id)
+        .collect()
+}
+
+/// The remedy's SQL applied, the audit says no more about it.
+async fn fixed(database: &Database, rule: &Rule, example: &Example, finding: &Finding) {
+    let Some(sql) = &finding.remedy.sql else {
+        assert_eq!(
+            finding.remedy.kind,
+            RemedyKind::Other,
+            "a remedy has SQL or says why not"
+        );
+        return;
+    };
+    each(database, sql).await;
+    let left = findings(database, rule, example).await;
+    assert!(
+        left.is_empty(),
+        "{}, {}: still there after\n{sql}\n{left:#?}",
+        rule.id,
+        example.title
+    );
+}

@@ -4,7 +4,7 @@ use pgassay::{
     advise::{self, Advice},
     db::{Audited, AuditedOptions, RealPlanner},
     finding::Report,
-    rules::{self, Audit, RULES, Settings},
+    rules::{self, Audit, RULES, Scope, Settings},
     snapshot::Snapshot,
 };
 
@@ -51,6 +51,7 @@ pub(crate) async fn audit(database: &Database, log: &str, settings: &Settings) -
             settings,
         },
         RULES,
+        &Scope::default(),
     );
     Run {
         snapshot,

@@ -43,6 +43,7 @@ pub(crate) async fn audit(database: &Database, log: &str, settings: &Settings) -
     let snapshot = Snapshot {
         catalog: Some(catalog),
         workload,
+        ..Snapshot::default()
     };
     let report = rules::judge(
         &Audit {

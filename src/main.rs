@@ -81,7 +81,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let text = app::mask_secrets(&error.render().to_string());
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let text = error.render().to_string();
+    let mut shown = app::mask_secrets(&text);
+    if error.kind() == clap::error::ErrorKind::UnknownArgument && text.contains("://") {
+        shown.push_str("hint: a database is named with --database-url URL\n");
+    }
+    let _ = io::stderr().lock().write_all(shown.as_bytes());
     ExitCode::from(2)
 }

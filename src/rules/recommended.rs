@@ -38,7 +38,7 @@ pub(super) fn findings(audit: &Audit<'_>, rule: &'static str, reason: Reason) ->
 /// Index advice needs a catalog, and a planner to be sure.
 pub(super) fn inputs(audit: &Audit<'_>) -> (RuleStatus, Vec<String>) {
     if audit.snapshot.catalog.is_none() {
-        let lacked = "the database's catalog: --database-url or --snapshot";
+        let lacked = "the database's catalog: --database-url";
         return (RuleStatus::LackedInput, vec![lacked.to_owned()]);
     }
     if audit.snapshot.workload.queries.is_empty() {

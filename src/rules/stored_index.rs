@@ -22,7 +22,7 @@ pub(super) fn inputs(audit: &Audit<'_>) -> (RuleStatus, Vec<String>) {
     if audit.snapshot.catalog.is_some() {
         return (RuleStatus::Ran, Vec::new());
     }
-    let lacked = "the database's catalog: --database-url or --snapshot";
+    let lacked = "the database's catalog: --database-url";
     (RuleStatus::LackedInput, vec![lacked.to_owned()])
 }
 

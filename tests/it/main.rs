@@ -6,6 +6,7 @@
     reason = "clippy.toml allows both in test functions; here whole files are tests"
 )]
 
+mod cli;
 mod examples;
 mod migrate;
 mod report;

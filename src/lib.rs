@@ -24,7 +24,7 @@
 //! | what exists: relations, statistics, indexes, usage, settings | [`catalog::Catalog`] | [`db`] |
 //! | a query's columns by role | [`sql::QueryShape`] | [`mod@sql`] |
 //! | everything known, frozen | [`snapshot::Snapshot`] | [`app`] |
-//! | a planner asked as if an index existed | [`advise::WhatIf`] | [`db`] |
+//! | a planner asked as if an index existed | [`advise::WhatIf`] | [`db`], [`twin`] |
 //! | what is worth creating, with its price; why not | [`advise::Advice`] | [`advise`] |
 //! | one claim with its proof and its remedy | [`finding::Finding`] | [`rules`] |
 //! | findings, where the time goes, what was left alone or could not be judged | [`finding::Report`] | [`rules::judge`] |
@@ -41,7 +41,7 @@
 //! | floor | modules | may import |
 //! |---|---|---|
 //! | 8 | [`app`], [`cli`], `main` | anything |
-//! | 7 | [`rules`], [`demo`] | rules: the snapshot and what it may import, [`finding`]; demo: [`workload`], [`catalog`], [`finding`], [`server`], [`db`] |
+//! | 7 | [`rules`], [`demo`], [`twin`] | rules: the snapshot and what it may import, [`finding`]; demo: [`workload`], [`catalog`], [`finding`], [`server`], [`db`]; twin: [`snapshot`] and what it may import, [`server`], [`db`] |
 //! | 6 | [`snapshot`], [`migration`], [`report`], [`db`] | floors below, never each other; report and migration see neither rules nor advice |
 //! | 5 | [`source`], [`advise`], [`finding`] | [`mod@sql`], [`catalog`], [`plan`], [`workload`] as far as they need them |
 //! | 4 | [`workload`] | [`mod@sql`] |

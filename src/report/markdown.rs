@@ -130,8 +130,10 @@ fn proof(finding: &Finding) -> String {
         Evidence::Facts(facts) => text.push_str(&map(facts)),
         Evidence::None => {}
     }
-    if let Some(query) = &finding.subject.query {
-        text.push_str(&markdown_block("sql", query));
+    let own = finding.subject.query.as_ref();
+    let repeated = matches!(finding.evidence, Evidence::NPlusOne(_));
+    if let Some(query) = own.filter(|_| repeated || !words::shows_query(finding)) {
+        text.push_str(&format!("\n{}\n", markdown_block("sql", query)));
     }
     for location in &finding.locations {
         let place = format!("{}:{}", location.file, location.line);
@@ -151,7 +153,7 @@ fn n_plus_one(evidence: &NPlusOneEvidence) -> String {
     }
     if let Some(parent) = &evidence.parent {
         text.push_str(&format!(
-            "- after:\n\n{}\nrepeats:\n\n",
+            "- after:\n\n{}\nrepeats:\n",
             markdown_block("sql", &parent.query)
         ));
     }

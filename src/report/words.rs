@@ -2,8 +2,8 @@
 
 use super::figures;
 use crate::finding::{
-    Finding, Impact, ImpactBasis, NPlusOneEvidence, Observation, QueryCost, RemedyKind, Report,
-    RuleOutcome, RuleStatus, Severity,
+    Evidence, Finding, Impact, ImpactBasis, NPlusOneEvidence, Observation, QueryCost, RemedyKind,
+    Report, RuleOutcome, RuleStatus, Severity,
 };
 
 /// In place of a remedy whose SQL holds values of the workload.
@@ -182,6 +182,18 @@ pub(super) fn lacking(rule: &RuleOutcome) -> String {
         how.to_owned()
     } else {
         format!("{how}: {}", rule.lacked.join("; "))
+    }
+}
+
+/// The evidence shows the finding's own query already.
+pub(super) fn shows_query(finding: &Finding) -> bool {
+    match &finding.evidence {
+        Evidence::NPlusOne(_) => true,
+        Evidence::Index(evidence) => evidence
+            .queries
+            .iter()
+            .any(|query| Some(query.fingerprint) == finding.subject.fingerprint),
+        _ => false,
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn section(number: usize, finding: &Finding, page: &mut Page) {
         .subject
         .query
         .as_ref()
-        .filter(|_| !shows_query(finding))
+        .filter(|_| !words::shows_query(finding))
     {
         statement("query", query, page);
     }
@@ -175,18 +175,6 @@ fn map(facts: &serde_json::Map<String, serde_json::Value>, page: &mut Page) {
             &terminal_line(&words::value(value)),
             MAX_QUERY_LINES,
         );
-    }
-}
-
-/// The evidence shows the finding's own query already.
-fn shows_query(finding: &Finding) -> bool {
-    match &finding.evidence {
-        Evidence::NPlusOne(_) => true,
-        Evidence::Index(evidence) => evidence
-            .queries
-            .iter()
-            .any(|query| Some(query.fingerprint) == finding.subject.fingerprint),
-        _ => false,
     }
 }
 

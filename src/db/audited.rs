@@ -23,7 +23,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// What the user allows.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditedOptions {
-    /// `--max-server-time`: server time after which no more EXPLAIN is sent. The catalog is always read.
+    /// `--max-server-time`: server time after which no more EXPLAIN is sent. The catalog is always read, and whatever it cost, EXPLAIN gets
+    /// half of this.
     pub max_server_time: Duration,
 }
 

@@ -198,7 +198,7 @@ impl Attempt<'_> {
         config
             .user(&self.info.user)
             .dbname(&self.info.dbname)
-            .application_name(super::APPLICATION_NAME)
+            .application_name(&self.info.application)
             .ssl_mode(self.mode)
             .channel_binding(match self.info.binding {
                 Binding::Disable => config::ChannelBinding::Disable,

@@ -2,8 +2,6 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::stream::AnswerTooLarge;
-
 /// What kind of failure it is; callers branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DbErrorKind {
@@ -101,10 +99,6 @@ impl DbError {
     }
 
     fn of_connection(what: &str, error: &tokio_postgres::Error) -> Self {
-        if caused_by_size(error) {
-            let message = format!("{what}: the server's answer is too large");
-            return Self::new(DbErrorKind::AnswerTooLarge, message);
-        }
         if error.is_closed() || io_cause(error).is_some() {
             return Self::new(DbErrorKind::Lost, format!("{what}: connection lost"));
         }
@@ -113,12 +107,6 @@ impl DbError {
             format!("{what}: unexpected answer from the server"),
         )
     }
-}
-
-/// Was it our own limit on the size of an answer that broke the connection?
-fn caused_by_size(error: &tokio_postgres::Error) -> bool {
-    let inner = io_cause(error).and_then(std::io::Error::get_ref);
-    matches!(inner, Some(inner) if inner.is::<AnswerTooLarge>())
 }
 
 pub(super) fn io_cause(error: &tokio_postgres::Error) -> Option<&std::io::Error> {

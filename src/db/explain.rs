@@ -100,11 +100,13 @@ async fn explain_generic(
     let prepare = format!("PREPARE {NAME} AS {sql}");
     transaction.try_query(&prepare, &[]).await.map_err(failed)?;
     transaction
-        .try_batch(1, "SAVEPOINT pgassay_prepared")
+        .try_batch(1, "SAVEPOINT /* pgassay */ pgassay_prepared")
         .await
         .map_err(failed)?;
     let result = explain_prepared(transaction).await;
-    let clean = format!("ROLLBACK TO SAVEPOINT pgassay_prepared; DEALLOCATE {NAME}");
+    let clean = format!(
+        "ROLLBACK TO SAVEPOINT /* pgassay */ pgassay_prepared; DEALLOCATE /* pgassay */ {NAME}"
+    );
     // when this fails the caller can't end the transaction well either, and the connection goes
     transaction.try_batch(2, &clean).await.map_err(failed)?;
     result
@@ -171,6 +173,7 @@ pub(super) fn failed(failure: Failure) -> WhatIfError {
                 WhatIfError::Server(super::DbError::of_statement("planning", &error).to_string())
             }
         },
+        Failure::TooLarge => WhatIfError::Server("its plan is too large".to_owned()),
         Failure::TimedOut => WhatIfError::Server("no answer in time".to_owned()),
     }
 }

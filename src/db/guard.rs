@@ -16,7 +16,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    cost::Meter,
+    cost::{Meter, Purpose},
     error::{DbError, DbErrorKind},
     pool::Pooled,
 };
@@ -53,6 +53,15 @@ pub(super) struct Limits {
     pub(super) search_path: SearchPath,
 }
 
+impl Limits {
+    fn purpose(&self) -> Purpose {
+        match self.search_path {
+            SearchPath::Workload(_) => Purpose::Planning,
+            SearchPath::Catalog | SearchPath::AsIs => Purpose::Reading,
+        }
+    }
+}
+
 /// An open READ ONLY transaction. Dropped without [`Guarded::end`], it takes its connection with it.
 #[derive(Debug)]
 pub(super) struct Guarded {
@@ -70,13 +79,14 @@ pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 pub(super) enum Failure {
     Server(tokio_postgres::Error),
     TimedOut,
+    TooLarge,
 }
 
 impl Failure {
     pub(super) fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Server(error) => error.code().map(tokio_postgres::error::SqlState::code),
-            Self::TimedOut => None,
+            Self::TimedOut | Self::TooLarge => None,
         }
     }
 
@@ -86,6 +96,10 @@ impl Failure {
             Self::TimedOut => DbError::new(
                 DbErrorKind::Timeout,
                 format!("{what}: no answer from the server"),
+            ),
+            Self::TooLarge => DbError::new(
+                DbErrorKind::AnswerTooLarge,
+                format!("{what}: the server's answer is too large"),
             ),
         }
     }
@@ -107,7 +121,7 @@ impl Guarded {
             match guarded.open().await {
                 Ok(()) => break,
                 Err(failure) if attempt < MAX_OPENINGS && failure.sqlstate() == Some("57014") => {
-                    guarded.send_batch("ROLLBACK").await.ok();
+                    guarded.send_batch("ROLLBACK /* pgassay */").await.ok();
                 }
                 Err(failure) => return Err(failure.into_error("opening a read-only transaction")),
             }
@@ -119,7 +133,8 @@ impl Guarded {
         let sql = opening(&self.limits);
         let started = Instant::now();
         self.send_batch(&sql).await?;
-        self.meter.add_opening(2, started.elapsed());
+        self.meter
+            .add_opening(self.limits.purpose(), 2, started.elapsed());
         Ok(())
     }
 
@@ -133,10 +148,10 @@ impl Guarded {
         session.allowance.reset(self.limits.max_answer_bytes);
         let started = Instant::now();
         let answer = timeout(self.patience(), session.client.query_typed(sql, params)).await;
-        self.meter.add(1, started.elapsed());
+        self.meter.add(self.limits.purpose(), 1, started.elapsed());
         answer
             .map_err(|_| Failure::TimedOut)?
-            .map_err(Failure::Server)
+            .map_err(|error| failure(session, error))
     }
 
     /// The same for our own statements; `what` says what for.
@@ -155,7 +170,7 @@ impl Guarded {
     pub(super) async fn try_batch(&self, n: u64, sql: &str) -> Result<(), Failure> {
         let started = Instant::now();
         let answer = self.send_batch(sql).await;
-        self.meter.add(n, started.elapsed());
+        self.meter.add(self.limits.purpose(), n, started.elapsed());
         answer
     }
 
@@ -165,12 +180,12 @@ impl Guarded {
         timeout(self.patience(), session.client.batch_execute(sql))
             .await
             .map_err(|_| Failure::TimedOut)?
-            .map_err(Failure::Server)
+            .map_err(|error| failure(session, error))
     }
 
     /// Rolls back and gives the connection back. When the server does not confirm, the connection is closed.
     pub(super) async fn end(self) -> Result<(), DbError> {
-        self.end_with(1, "ROLLBACK").await
+        self.end_with(1, "ROLLBACK /* pgassay */").await
     }
 
     /// The same with a removal of session state before it: `n` statements, the last of them ROLLBACK.
@@ -201,6 +216,14 @@ impl Drop for Guarded {
             // out of the pool for good; dropping the client closes the connection, and the server rolls back
             drop(Pooled::take(session));
         }
+    }
+}
+
+fn failure(session: &Pooled, error: tokio_postgres::Error) -> Failure {
+    if session.allowance.is_exceeded() {
+        Failure::TooLarge
+    } else {
+        Failure::Server(error)
     }
 }
 

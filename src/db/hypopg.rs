@@ -82,7 +82,7 @@ impl Hypopg {
     ) -> Result<Plan, WhatIfError> {
         let result = self.explain(&guarded, sql, add, hide).await;
         let removal = format!(
-            "ROLLBACK TO SAVEPOINT pgassay_hypopg; SELECT {}; ROLLBACK",
+            "ROLLBACK TO SAVEPOINT /* pgassay */ pgassay_hypopg; SELECT /* pgassay */ {}; ROLLBACK /* pgassay */",
             self.removal()
         );
         // not confirmed: the connection is closed, and the hypothetical indexes with it
@@ -110,7 +110,7 @@ impl Hypopg {
         hide: &[String],
     ) -> Result<(Explained, Vec<String>), WhatIfError> {
         guarded
-            .try_batch(1, "SAVEPOINT pgassay_hypopg")
+            .try_batch(1, "SAVEPOINT /* pgassay */ pgassay_hypopg")
             .await
             .map_err(failed)?;
         let mut names = Vec::new();

@@ -32,7 +32,7 @@ pub use planner::LivePlanner;
 pub use planner_state::EndpointReads;
 pub use real::RealPlanner;
 pub use statements::StatementsError;
-pub use tokio_postgres::{Error as OwnError, Row, types::ToSql};
+pub use tokio_postgres::{Error as OwnError, Row, SimpleQueryMessage, types::ToSql};
 
 /// What our connections call themselves.
 pub const APPLICATION_NAME: &str = "pgassay";

@@ -172,12 +172,12 @@ impl Bench {
             session: owned.session().await?,
             built: BTreeMap::new(),
         };
+        // CREATE INDEX sets the table's row count and pages for good, also when rolled back: they must be right before the first plan
+        let failed = |failure: Failure| failure.into_error("opening a transaction");
+        bench.try_batch(1, "ANALYZE").await.map_err(failed)?;
         let opening = "BEGIN; SET LOCAL maintenance_work_mem = '256MB'; SET LOCAL plan_cache_mode = 'force_generic_plan'; \
             SET LOCAL client_min_messages = 'error'";
-        bench
-            .try_batch(4, opening)
-            .await
-            .map_err(|failure| failure.into_error("opening a transaction"))?;
+        bench.try_batch(4, opening).await.map_err(failed)?;
         Ok(bench)
     }
 

@@ -18,14 +18,12 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// Why a stream ended: the server sent more than allowed.
-#[derive(Debug, thiserror::Error)]
-#[error("answer larger than allowed")]
-pub(super) struct AnswerTooLarge;
-
 /// How many more bytes the server may send; set anew before every statement.
 #[derive(Debug, Clone)]
 pub(super) struct Allowance(Arc<AtomicU64>);
+
+/// Stands for "more was sent than allowed", for good: the connection is of no use then.
+const EXCEEDED: u64 = u64::MAX;
 
 impl Allowance {
     pub(super) fn new(bytes: u64) -> Self {
@@ -34,14 +32,21 @@ impl Allowance {
 
     /// From now on the server may send `bytes`.
     pub(super) fn reset(&self, bytes: u64) {
-        self.0.store(bytes, Ordering::Relaxed);
+        if !self.is_exceeded() {
+            self.0.store(bytes, Ordering::Relaxed);
+        }
     }
 
-    fn take(&self, bytes: u64) -> Result<(), AnswerTooLarge> {
-        let left = self.0.load(Ordering::Relaxed);
-        let rest = left.checked_sub(bytes);
-        self.0.store(rest.unwrap_or(0), Ordering::Relaxed);
-        rest.map(drop).ok_or(AnswerTooLarge)
+    /// Did the server send too much? The connection's own error doesn't tell: it only says that it is closed.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == EXCEEDED
+    }
+
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let rest = self.0.load(Ordering::Relaxed).checked_sub(bytes);
+        self.0.store(rest.unwrap_or(EXCEEDED), Ordering::Relaxed);
+        rest.map(drop)
+            .ok_or_else(|| io::Error::other("answer larger than allowed"))
     }
 }
 
@@ -78,7 +83,7 @@ impl AsyncRead for Bounded {
         match polled {
             Poll::Ready(Ok(())) => {
                 let read = (buf.filled().len() - before) as u64;
-                Poll::Ready(self.allowance.take(read).map_err(io::Error::other))
+                Poll::Ready(self.allowance.take(read))
             }
             other => other,
         }

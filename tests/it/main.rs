@@ -7,8 +7,10 @@
 )]
 
 mod cli;
+mod db;
 mod examples;
 mod migrate;
+mod pgbouncer;
 mod report;
 mod server;
 #[allow(dead_code, reason = "for every topic to use")]

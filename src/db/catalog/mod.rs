@@ -29,6 +29,11 @@ impl Audited {
     /// # Errors
     /// When the server stops answering. What the role may not see is no error: it stands in [`Catalog::unread`].
     pub async fn catalog(&self) -> Result<Catalog, DbError> {
+        // the futures of so many queries are large; whoever awaits this shall not carry them on the stack
+        Box::pin(self.read_catalog()).await
+    }
+
+    async fn read_catalog(&self) -> Result<Catalog, DbError> {
         let (server, read) = tokio::try_join!(server::read(self), relations::read(self))?;
         let mut catalog = Catalog {
             server,

@@ -169,6 +169,7 @@ pub struct Conninfo {
     pub(super) hosts: Vec<HostSpec>,
     pub(super) user: String,
     pub(super) dbname: String,
+    pub(super) application: String,
     pub(super) options: Option<String>,
     pub(super) connect_timeout: Option<Duration>,
     pub(super) tls: TlsSettings,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::db::APPLICATION_NAME;
+
 use super::{Address, Binding, Conninfo, HostSpec, Roots, SslMode, Target, TlsSettings};
 
 /// A server of our own. There is no way here from a connection string, so that a user's database can't be written to by mistake.
@@ -20,6 +22,7 @@ impl OwnConninfo {
             }],
             user: user.to_owned(),
             dbname: dbname.to_owned(),
+            application: "pgassay-throwaway".to_owned(),
             options: None,
             connect_timeout: None,
             tls: TlsSettings {
@@ -38,7 +41,17 @@ impl OwnConninfo {
     /// The same server as the auditor sees it: read-only, through the guard.
     #[must_use]
     pub fn audited(&self) -> Conninfo {
-        self.0.clone()
+        Conninfo {
+            application: APPLICATION_NAME.to_owned(),
+            ..self.0.clone()
+        }
+    }
+
+    /// The same under another `application_name`: a workload that is driven on it says who it is.
+    #[must_use]
+    pub fn with_application(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.0.application);
+        self
     }
 
     /// The same server, another database.

@@ -13,7 +13,7 @@ use super::{
     files::{self, PassfileKey},
     parse::{self, Parameters, SyntaxError},
 };
-use crate::db::{DbError, DbErrorKind};
+use crate::db::{APPLICATION_NAME, DbError, DbErrorKind};
 
 /// Environment variable of each parameter (libpq 18, "Environment Variables").
 static VARIABLES: &[(&str, &str)] = &[
@@ -82,6 +82,7 @@ pub(super) fn resolve(text: Option<&str>, env: &Environment<'_>) -> Result<Conni
     );
     Ok(Conninfo {
         hosts,
+        application: APPLICATION_NAME.to_owned(),
         options: get(&parameters, "options").map(str::to_owned),
         connect_timeout: connect_timeout(&parameters)?,
         tls: tls(&parameters, env)?,

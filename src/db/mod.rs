@@ -27,10 +27,11 @@ pub use audited::{Audited, AuditedOptions};
 pub use conninfo::{Conninfo, Environment, FileContent, OwnConninfo};
 pub use cost::ServerCost;
 pub use error::{DbError, DbErrorKind};
-pub use owned::{Owned, OwnedSession};
+pub use owned::{Owned, OwnedSession, TextRow};
 pub use planner::LivePlanner;
 pub use planner_state::EndpointReads;
 pub use real::RealPlanner;
+
 pub use statements::StatementsError;
 pub use tokio_postgres::{Error as OwnError, Row, SimpleQueryMessage, types::ToSql};
 

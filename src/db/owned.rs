@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use deadpool::managed::Pool;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, types::ToSql};
 
 use super::{
     conninfo::OwnConninfo,
@@ -73,6 +73,60 @@ impl OwnedSession {
         if let Some(session) = self.0.take() {
             drop(Pooled::take(session));
         }
+    }
+}
+
+/// A row as text, through the simple protocol; `None` is NULL.
+pub type TextRow = Vec<Option<String>>;
+
+impl OwnedSession {
+    /// Runs statements of our own, `;`-separated, over the simple protocol. Several of them are one transaction.
+    ///
+    /// # Errors
+    /// When the server refuses one of them, in its own words.
+    pub async fn run(&self, sql: &str) -> Result<(), DbError> {
+        let result = self.batch_execute(sql).await;
+        result.map_err(|error| DbError::of_own_statement(&error))
+    }
+
+    /// The rows of all statements in `sql` as text, over the simple protocol.
+    ///
+    /// # Errors
+    /// As [`OwnedSession::run`].
+    pub async fn texts(&self, sql: &str) -> Result<Vec<TextRow>, DbError> {
+        let messages = self.simple_query(sql).await;
+        let messages = messages.map_err(|error| DbError::of_own_statement(&error))?;
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(
+                (0..row.len())
+                    .map(|at| row.get(at).map(str::to_owned))
+                    .collect(),
+            ),
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    /// A prepared statement, as an ORM keeps them; closed on the server when dropped.
+    ///
+    /// # Errors
+    /// As [`OwnedSession::run`].
+    pub async fn prepared(&self, sql: &str) -> Result<Statement, DbError> {
+        let result = self.prepare(sql).await;
+        result.map_err(|error| DbError::of_own_statement(&error))
+    }
+
+    /// Executes a prepared statement.
+    ///
+    /// # Errors
+    /// As [`OwnedSession::run`].
+    pub async fn fetch(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, DbError> {
+        let result = self.query(statement, parameters).await;
+        result.map_err(|error| DbError::of_own_statement(&error))
     }
 }
 

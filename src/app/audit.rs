@@ -59,6 +59,8 @@ impl Default for Judging {
 pub struct Conclusion {
     /// The report, of whatever inputs gave something.
     pub report: Report,
+    /// What it was made from.
+    pub snapshot: Snapshot,
     /// Named inputs that gave nothing, and why.
     pub failed: Vec<Error>,
 }
@@ -102,7 +104,11 @@ pub async fn run_audit(
     let mut report = rules::judge(&audit, &judging.rules, &judging.scope);
     report.notes.extend(notes);
     report.run = run_cost(started, server.as_ref());
-    Ok(Conclusion { report, failed })
+    Ok(Conclusion {
+        report,
+        snapshot,
+        failed,
+    })
 }
 
 /// Asks for advice, with the planner that `pricing` names.

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod connect;
 mod context;
+mod demo;
 mod error;
 mod gather;
 pub mod logs;
@@ -53,6 +54,7 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
         Command::Audit(args) => audit::run(&args, context).await,
         Command::Check(args) => check::run(&args, context).await,
         Command::Migrate(args) => migrate::run(&args, context).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Rules(args) => rules::run(&args, context),
         Command::Capture(args) => capture::run(&args, context).await,
         Command::Plan(args) => plan::run(&args, context).await,

@@ -64,7 +64,7 @@ SELECT i, 1 + (pg_temp.u(i, 11) ^ 2 * :companies)::bigint % :companies, 1 + (pg_
        (ARRAY['Senior ', 'Junior ', 'Lead ', ''])[1 + (4 * pg_temp.u(i, 13))::int % 4]
          || (ARRAY['backend', 'frontend', 'data', 'platform', 'mobile', 'security', 'support', 'sales'])[1 + (8 * pg_temp.u(i, 14))::int % 8]
          || (ARRAY[' engineer', ' developer', ' analyst', ' manager'])[1 + (4 * pg_temp.u(i, 15))::int % 4],
-       repeat('What you will do and whom you will meet. ', 2 + (4 * pg_temp.u(i, 16))::int),
+       repeat('What you will do and whom you will meet. ', 1 + (3 * pg_temp.u(i, 16))::int),
        (ARRAY['de', 'us', 'in', 'fr', 'gb', 'pl', 'nl', 'es', 'it', 'se', 'pt', 'at', 'ch', 'ie', 'dk', 'fi', 'cz', 'ro', 'gr', 'ee'])
          [1 + (20 * pg_temp.u(i, 17) ^ 2)::int % 20],
        (ARRAY['full_time', 'part_time', 'contract', 'internship', 'temporary'])[1 + (5 * pg_temp.u(i, 18) ^ 2)::int % 5],
@@ -127,7 +127,7 @@ const NEXT_PAGE: &str = "SELECT id, company_id, title FROM jobs WHERE id > $1 OR
 const REQUESTS: &[Request] = &[
     Request {
         name: "front page",
-        n: 60,
+        n: 36,
         protocol: Protocol::Prepared,
         steps: &[
             Step::Query("SELECT 1", &[]),
@@ -140,7 +140,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "jobs by country",
-        n: 90,
+        n: 50,
         protocol: Protocol::Prepared,
         steps: &[
             Step::Query("SELECT 1", &[]),
@@ -155,7 +155,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "companies with their jobs",
-        n: 8,
+        n: 4,
         protocol: Protocol::Prepared,
         steps: &[
             Step::Query(
@@ -167,7 +167,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "company page",
-        n: 40,
+        n: 20,
         protocol: Protocol::Prepared,
         steps: &[
             Step::Query(COMPANY, &[Arg::Popular("companies")]),
@@ -187,7 +187,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "text search",
-        n: 12,
+        n: 6,
         protocol: Protocol::Simple,
         steps: &[Step::Query(
             "SELECT id, title FROM jobs WHERE title ILIKE $1 LIMIT 20",
@@ -196,7 +196,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "jobs of a skill",
-        n: 40,
+        n: 24,
         protocol: Protocol::Prepared,
         steps: &[Step::Query(
             "SELECT job_id FROM job_skills WHERE skill_id = $1",
@@ -205,7 +205,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "applications of a user",
-        n: 60,
+        n: 40,
         protocol: Protocol::Prepared,
         steps: &[
             Step::Query(USER, &[Arg::Id("users")]),
@@ -217,7 +217,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "who was here last",
-        n: 60,
+        n: 36,
         protocol: Protocol::Simple,
         steps: &[Step::Query(
             "SELECT id, name, last_seen_at FROM users ORDER BY last_seen_at DESC LIMIT 20",
@@ -226,7 +226,7 @@ const REQUESTS: &[Request] = &[
     },
     Request {
         name: "job page",
-        n: 150,
+        n: 120,
         protocol: Protocol::Prepared,
         steps: &[
             Step::Query("SELECT 1", &[]),

@@ -23,7 +23,7 @@ pub use binaries::Binaries;
 pub use error::ServerError;
 pub use fetch::{DEFAULT_MAJOR, fetch};
 pub use find::{Search, find};
-pub use options::{LogFormat, Options};
+pub use options::{LOG_LINE_PREFIX, LogFormat, Options};
 pub use running::{Kept, SUPERUSER, Server};
 
 use std::path::{Path, PathBuf};
@@ -38,5 +38,15 @@ pub fn cache_folder(user_cache: &Path) -> PathBuf {
         PathBuf::from(SYSTEM_CACHE)
     } else {
         user_cache.join("pgassay")
+    }
+}
+
+/// Where a server's folder is made: the user's temporary folder if there is one, `/tmp` under root: what root's `TMPDIR` names may be closed
+/// to the user that the server runs as.
+#[must_use]
+pub fn temporary_folder(user_temporary: Option<&Path>) -> PathBuf {
+    match user_temporary {
+        Some(folder) if !account::is_root() => folder.to_owned(),
+        _ => PathBuf::from("/tmp"),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use super::RunAs;
 
 /// Log prefix: time, process, then user, database and application where there are any.
-const LOG_LINE_PREFIX: &str = "%m [%p] %q%u@%d/%a ";
+pub const LOG_LINE_PREFIX: &str = "%m [%p] %q%u@%d/%a ";
 
 /// In the socket's name only: there is no TCP.
 pub(super) const PORT: u16 = 5432;

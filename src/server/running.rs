@@ -139,6 +139,25 @@ impl Server {
         &self.log
     }
 
+    /// Moves what is in the log so far to a new file: what a first load or an earlier phase wrote need not be read with the rest. Statements
+    /// that end meanwhile may get lost.
+    ///
+    /// # Errors
+    /// When the log can't be copied or emptied.
+    pub fn take_log(&self, to: &Path) -> Result<(), ServerError> {
+        let failed = || ServerError::io("taking the server's log");
+        // the folder is the server's user's: no link of its making is followed
+        let mut log = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&self.log)
+            .map_err(failed())?;
+        let mut copy = File::create_new(to).map_err(failed())?;
+        std::io::copy(&mut log, &mut copy).map_err(failed())?;
+        log.set_len(0).map_err(failed())
+    }
+
     /// Libraries that it has preloaded, of those asked for.
     #[must_use]
     pub fn preloaded(&self) -> &[String] {

@@ -1,6 +1,7 @@
 //! One file a subcommand: wires the layers, decides nothing. Only here are inputs opened, environment and clock read, results printed and written.
 
 pub mod audit;
+mod binaries;
 mod capture;
 mod check;
 mod completions;

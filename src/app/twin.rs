@@ -2,26 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, Error, ErrorKind};
+use super::{
+    Context, Error, ErrorKind,
+    binaries::{cache, search},
+};
 use crate::{
     catalog::planner::PlannerState,
-    server::{self, Binaries, Search, ServerError},
+    server::{self, Binaries, ServerError},
     twin::{Twin, TwinError, TwinOptions},
 };
-
-/// pgassay's cache folder.
-pub(super) fn cache(context: &Context) -> PathBuf {
-    let user = context
-        .variable("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| {
-            context
-                .variable("HOME")
-                .map(|home| Path::new(home).join(".cache"))
-        })
-        .unwrap_or_else(|| PathBuf::from("/tmp"));
-    server::cache_folder(&user)
-}
 
 /// Server binaries of a major version, or any.
 pub(super) fn binaries(
@@ -29,14 +18,7 @@ pub(super) fn binaries(
     major: Option<u16>,
     context: &Context,
 ) -> Result<Binaries, ServerError> {
-    let search = Search {
-        named: pg_bin.map(Path::to_owned),
-        variable: context.variable("PGASSAY_PG_BIN").map(PathBuf::from),
-        path: context.variable("PATH").unwrap_or_default().into(),
-        root: PathBuf::from("/"),
-        cache: cache(context),
-    };
-    server::find(&search, major)
+    server::find(&search(pg_bin, context), major)
 }
 
 /// Majors that a twin may stand in for an older server with, nearest first.
@@ -65,16 +47,6 @@ pub(super) async fn build(
     };
     let _spinner = context.spinner("building a twin of the server");
     Ok(Twin::build(state, binaries, options).await?)
-}
-
-impl From<ServerError> for Error {
-    fn from(error: ServerError) -> Self {
-        let hints = error.hints();
-        Self {
-            hints,
-            ..Self::new(ErrorKind::Server, error.to_string())
-        }
-    }
 }
 
 impl From<TwinError> for Error {

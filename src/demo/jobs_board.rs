@@ -111,6 +111,7 @@ CREATE INDEX applications_by_job ON applications (job_id);
 CREATE INDEX jobs_external_ref_idx ON jobs (external_ref);
 CREATE INDEX jobs_title_idx ON jobs (title);
 SELECT setval(pg_get_serial_sequence('applications', 'id'), (SELECT max(id) FROM applications));
+SELECT setval(pg_get_serial_sequence('locations', 'id'), (SELECT max(id) FROM locations));
 ";
 
 const COMPANY: &str = "SELECT id, name, slug FROM companies WHERE id = $1";
@@ -225,6 +226,18 @@ const REQUESTS: &[Request] = &[
         )],
     },
     Request {
+        name: "a location, mistyped and removed",
+        n: 12,
+        protocol: Protocol::Prepared,
+        steps: &[
+            Step::Query(
+                "INSERT INTO locations (city, country) VALUES ('Munihc', 'de') RETURNING id",
+                &[],
+            ),
+            Step::ForEach("DELETE FROM locations WHERE id = $1", 0),
+        ],
+    },
+    Request {
         name: "job page",
         n: 120,
         protocol: Protocol::Prepared,
@@ -316,27 +329,33 @@ const FAULTS: &[Fault] = &[
         "a sort of the whole table for twenty rows",
     ),
     Fault::index(
-        "unindexed-foreign-key",
+        "missing-index",
         "jobs",
         &["company_id"],
         "jobs of a company are looked up without an index",
     ),
     Fault::index(
-        "unindexed-foreign-key",
+        "missing-index",
         "job_skills",
         &["skill_id"],
         "the primary key starts with the other column",
     ),
     Fault::index(
-        "unindexed-foreign-key",
+        "missing-index",
         "applications",
         &["user_id"],
         "applications of a user are looked up without an index",
     ),
-    Fault::existing(
+    Fault::index(
+        "unindexed-foreign-key",
+        "jobs",
+        &["location_id"],
+        "each location that is removed makes the server read all jobs",
+    ),
+    Fault::index(
         "duplicate-index",
         "applications",
-        "applications_by_job",
+        &[],
         "two indexes on the same column",
     ),
     Fault::existing(

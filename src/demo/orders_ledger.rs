@@ -229,10 +229,10 @@ const FAULTS: &[Fault] = &[
             "a shipment's items are updated one by one",
         )
     },
-    Fault::existing(
+    Fault::index(
         "duplicate-index",
         "events",
-        "events_order_idx",
+        &[],
         "two indexes on the same column of a hot table",
     ),
     Fault::existing(

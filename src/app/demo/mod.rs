@@ -1,6 +1,5 @@
 //! `pgassay demo`: a throwaway server, a workload with seeded faults, the audit, its migrations applied, and all of it measured again.
 
-mod binaries;
 mod measured;
 mod stage;
 

@@ -8,11 +8,11 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use super::binaries;
 use crate::{
     app::{
         Context, Error, ErrorKind,
-        audit::{self, Conclusion, Inputs, Judging},
+        audit::{self, Conclusion, Inputs, Judging, Pricing},
+        binaries,
         logs::LogInputs,
         migrate, write,
     },
@@ -169,7 +169,7 @@ impl Stage {
             },
             ..Judging::default()
         };
-        let conclusion = audit::run_audit(inputs, &planner, &judging, context).await;
+        let conclusion = audit::run_audit(inputs, Pricing::Real(&planner), &judging, context).await;
         planner.finish().await;
         let mut conclusion = conclusion?;
         super::remark(&mut conclusion.report);
@@ -256,10 +256,12 @@ impl Stage {
 
 async fn start(args: &DemoArgs, context: &Context) -> Result<Server, Error> {
     let spinner = context.spinner("looking for a PostgreSQL server");
-    let binaries = binaries::find_or_fetch(args.pg_bin.clone(), context).await?;
+    let binaries = binaries::find_or_fetch(args.pg_bin.as_deref(), context).await?;
     spinner.say(&format!("starting PostgreSQL {}", binaries.major()));
-    let mut options = Options::new(binaries::cache()?);
+    let mut options = Options::new(binaries::cache(context));
     options.temp = server::temporary_folder(context.variable("TMPDIR").map(Path::new));
     let server = tokio::task::spawn_blocking(move || Server::start(&binaries, &options));
-    Ok(server.await.map_err(|error| binaries::stopped(&error))??)
+    Ok(server
+        .await
+        .map_err(|error| binaries::interrupted(&error))??)
 }

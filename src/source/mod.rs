@@ -1,1 +1,94 @@
 //! Bytes → events, streaming, in bounded memory. One log format a file.
+//!
+//! An input is cut into chunks of whole records ([`chunk`]), which a format reads as messages ([`record`]), of which [`assemble`] makes
+//! statements and facts for a [`Sink`](crate::workload::Sink). Chunks are read in parallel and put together in order.
+
+mod assemble;
+mod chunk;
+mod csvlog;
+mod error;
+mod facts;
+mod framing;
+mod held;
+mod input;
+mod jsonlog;
+mod message;
+mod prefix;
+mod read;
+mod record;
+mod refuse;
+mod sql_file;
+mod stderr;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use error::SourceError;
+pub use input::Input;
+pub use read::{Reading, read};
+
+/// All log formats, in the order in which they are tried. `--log-format` values, help and completions derive from this list.
+pub static FORMATS: &[&Format] = &[
+    &jsonlog::FORMAT,
+    &csvlog::FORMAT,
+    &stderr::FORMAT,
+    &sql_file::FORMAT,
+];
+
+/// One log format.
+pub struct Format {
+    /// Value of `--log-format`.
+    pub name: &'static str,
+    /// One line of help.
+    pub summary: &'static str,
+    /// A reader for the input that starts so; `None` when it is in another format.
+    open: fn(&framing::Head<'_>) -> Option<Box<dyn framing::Framing>>,
+}
+
+impl std::fmt::Debug for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Format")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the user said about the inputs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `--log-format`; found by content when absent.
+    pub format: Option<&'static Format>,
+    /// `--log-line-prefix`, or the server's own; inferred when absent.
+    pub log_line_prefix: Option<String>,
+    /// Records before this are left out, microseconds since the epoch.
+    pub since_us: Option<i64>,
+    /// Records from this on are left out, microseconds since the epoch.
+    pub until_us: Option<i64>,
+    /// Offset of time zones whose abbreviation is not known, minutes east of UTC.
+    pub unknown_zone_minutes: i64,
+    /// Bytes of a chunk. For tests: results do not depend on it.
+    pub chunk_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            format: None,
+            log_line_prefix: None,
+            since_us: None,
+            until_us: None,
+            unknown_zone_minutes: 0,
+            chunk_bytes: chunk::CHUNK_BYTES,
+        }
+    }
+}
+
+impl Options {
+    /// Whether a record of that time is wanted; one without a time is.
+    fn covers(&self, time_us: i64) -> bool {
+        let known = time_us != 0;
+        let before = self.since_us.is_some_and(|since| time_us < since);
+        let after = self.until_us.is_some_and(|until| time_us >= until);
+        !known || !before && !after
+    }
+}

@@ -254,6 +254,9 @@ pub struct InputFacts {
     pub name: String,
     /// Log format by its registry name; empty for `pg_stat_statements`.
     pub format: String,
+    /// The `log_line_prefix` it was read by, given or inferred; `None` where the format has none.
+    #[serde(default)]
+    pub log_line_prefix: Option<String>,
     /// First and last time seen, microseconds since the epoch; `None` when the input has no times.
     pub from_us: Option<i64>,
     /// See `from_us`.

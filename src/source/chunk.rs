@@ -1,0 +1,247 @@
+//! Cuts an input into chunks of whole records, in bounded memory.
+
+use std::{io::Read, sync::Arc};
+
+use super::{
+    FORMATS, Format, Options, SourceError,
+    framing::{Framing, Head, MAX_RECORD_BYTES},
+    input::{Compression, Input, decompressed, fill},
+    refuse,
+};
+
+/// Bytes of a chunk: large enough that its overhead vanishes, small enough that all buffers stay within 64 MiB.
+pub(super) const CHUNK_BYTES: usize = 4 << 20;
+/// Bytes by which a format is recognised.
+const SAMPLE_BYTES: usize = 1 << 20;
+/// Bytes kept of a record beyond all bounds: more than the longest text used and all that stands around it, so that it is seen to be cut.
+const KEPT_BYTES: usize = MAX_RECORD_BYTES + (64 << 10);
+/// Largest input that is read as a whole.
+const MAX_WHOLE_MIB: usize = 64;
+
+/// Whole records of one input.
+pub(super) struct Chunk {
+    /// Position of the input among all.
+    pub(super) file: u32,
+    /// Line of its first byte, from 1.
+    pub(super) first_line: u64,
+    pub(super) framing: Arc<dyn Framing>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// One input being read.
+pub(super) struct Reader {
+    pub(super) file: u32,
+    pub(super) name: String,
+    pub(super) format: &'static Format,
+    pub(super) framing: Arc<dyn Framing>,
+    /// Bytes read, decompressed.
+    pub(super) n_bytes: u64,
+    /// The input broke off: what was read so far counts.
+    pub(super) broken_off: Option<std::io::Error>,
+    bytes: Box<dyn Read + Send>,
+    /// Bytes that were read but belong to the next chunk.
+    pending: Vec<u8>,
+    line: u64,
+    ended: bool,
+    chunk_bytes: usize,
+}
+
+impl Reader {
+    /// Reads the input's start and finds its format.
+    pub(super) fn open(file: u32, input: Input, options: &Options) -> Result<Self, SourceError> {
+        let name = input.name;
+        let opened = decompressed(input.reader).and_then(|(compression, mut reader)| {
+            let mut sample = vec![0; SAMPLE_BYTES];
+            match fill(&mut reader, &mut sample) {
+                Ok(len) => {
+                    sample.truncate(len);
+                    Ok((compression, reader, sample))
+                }
+                Err(error) if compression == Compression::None => Err(error),
+                // what is there of a damaged archive may be enough to go on; if not, it says so
+                Err(error) => Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error)),
+            }
+        });
+        let (_, reader, mut sample) = match opened {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(SourceError::Compressed { name, error });
+            }
+            Err(error) => return Err(SourceError::Io { name, error }),
+        };
+        let ended = sample.len() < SAMPLE_BYTES;
+        let n_bytes = sample.len() as u64;
+        if sample.starts_with(b"\xef\xbb\xbf") {
+            sample.drain(..3);
+        }
+        let (format, framing) = recognise(&name, &sample, options)?;
+        Ok(Self {
+            file,
+            name,
+            format,
+            framing: framing.into(),
+            n_bytes,
+            broken_off: None,
+            bytes: reader,
+            pending: sample,
+            line: 1,
+            ended,
+            chunk_bytes: options.chunk_bytes,
+        })
+    }
+
+    /// The next chunk, in `buffer`; `None` at the end.
+    pub(super) fn next_chunk(&mut self, mut buffer: Vec<u8>) -> Result<Option<Chunk>, SourceError> {
+        buffer.clear();
+        std::mem::swap(&mut buffer, &mut self.pending);
+        let mut wanted = self.chunk_bytes;
+        loop {
+            self.fill_up(&mut buffer, wanted);
+            let window = &buffer[..wanted.min(buffer.len())];
+            if self.ended && window.len() == buffer.len() {
+                break;
+            }
+            if self.framing.reads_whole() {
+                if buffer.len() > MAX_WHOLE_MIB << 20 {
+                    return Err(self.too_large());
+                }
+            } else if let Some(start) = self.framing.last_start(window) {
+                self.pending.extend_from_slice(&buffer[start..]);
+                buffer.truncate(start);
+                break;
+            } else if window.len() > KEPT_BYTES {
+                return Ok(Some(self.cut_record(buffer)));
+            }
+            wanted += self.chunk_bytes;
+        }
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        let n_lines = count_lines(&buffer);
+        Ok(Some(self.chunk(buffer, n_lines)))
+    }
+
+    fn too_large(&self) -> SourceError {
+        SourceError::TooLarge {
+            name: self.name.clone(),
+            limit_mib: MAX_WHOLE_MIB,
+        }
+    }
+
+    fn chunk(&mut self, bytes: Vec<u8>, n_lines: u64) -> Chunk {
+        let first_line = self.line;
+        self.line += n_lines;
+        Chunk {
+            file: self.file,
+            first_line,
+            framing: Arc::clone(&self.framing),
+            bytes,
+        }
+    }
+
+    /// Reads until `buffer` has `wanted` bytes or the input ends.
+    fn fill_up(&mut self, buffer: &mut Vec<u8>, wanted: usize) {
+        let start = buffer.len();
+        if self.ended || start >= wanted {
+            return;
+        }
+        buffer.resize(wanted, 0);
+        let len = match fill(&mut self.bytes, &mut buffer[start..]) {
+            Ok(len) => len,
+            Err(error) => {
+                self.broken_off = Some(error);
+                0
+            }
+        };
+        buffer.truncate(start + len);
+        self.n_bytes += len as u64;
+        self.ended = start + len < wanted;
+    }
+
+    /// A record beyond all bounds: keeps a little more of it than is used, and reads on to where the next one starts.
+    fn cut_record(&mut self, mut buffer: Vec<u8>) -> Chunk {
+        let mut n_lines = 0;
+        let mut block = buffer.split_off(KEPT_BYTES);
+        loop {
+            if let Some(start) = self.framing.first_start(&block) {
+                n_lines += count_lines(&block[..start]);
+                self.pending.extend_from_slice(&block[start..]);
+                break;
+            }
+            // the last line may go on in the next block
+            let keep = memchr::memrchr(b'\n', &block).map_or(block.len(), |newline| newline + 1);
+            let keep = keep.max(block.len().saturating_sub(self.chunk_bytes));
+            n_lines += count_lines(&block[..keep]);
+            block.drain(..keep);
+            if self.ended {
+                break;
+            }
+            let wanted = block.len() + self.chunk_bytes;
+            self.fill_up(&mut block, wanted);
+        }
+        n_lines += count_lines(&buffer);
+        buffer.push(b'\n');
+        self.chunk(buffer, n_lines)
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+fn recognise(
+    name: &str,
+    sample: &[u8],
+    options: &Options,
+) -> Result<(&'static Format, Box<dyn Framing>), SourceError> {
+    let name = || name.to_owned();
+    if let Some(prefix) = &options.log_line_prefix
+        && super::prefix::Prefix::compile(prefix).is_none()
+    {
+        return Err(SourceError::BadPrefix {
+            prefix: prefix.clone(),
+        });
+    }
+    if sample.trim_ascii().is_empty() {
+        return Err(SourceError::Empty { name: name() });
+    }
+    let head = Head { sample, options };
+    if let Some(format) = options.format {
+        let framing = (format.open)(&head).ok_or_else(|| SourceError::NotInFormat {
+            name: name(),
+            format: format.name,
+        })?;
+        return Ok((format, framing));
+    }
+    if let Some((what, hint)) = refuse::foreign(sample) {
+        return Err(SourceError::Foreign {
+            name: name(),
+            what,
+            hint,
+        });
+    }
+    let found = FORMATS
+        .iter()
+        .find_map(|format| Some((*format, (format.open)(&head)?)));
+    found.ok_or_else(|| match refuse::language(sample) {
+        Some(language) => SourceError::Localised {
+            name: name(),
+            language,
+        },
+        None => SourceError::Unrecognised {
+            name: name(),
+            line: first_line(sample),
+        },
+    })
+}
+
+fn first_line(sample: &[u8]) -> String {
+    const MAX_CHARS: usize = 80;
+    let line = sample.trim_ascii_start();
+    let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
+    let text = String::from_utf8_lossy(line);
+    text.chars()
+        .filter(|char| !char.is_control())
+        .take(MAX_CHARS)
+        .collect()
+}

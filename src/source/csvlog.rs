@@ -1,0 +1,246 @@
+//! `log_destination = csvlog`: 23 columns up to 12, 24 in 13, 26 from 14 on.
+
+use super::{
+    Format,
+    framing::{
+        CUT_RECORD, Framing, Head, MAX_RECORD_BYTES, NO_END, line_starts, line_starts_from_end,
+    },
+    record::{Receiver, Record, Severity},
+    stderr::number,
+    time::{Clock, looks_like_time},
+};
+
+pub(super) static FORMAT: Format = Format {
+    name: "csvlog",
+    summary: "csvlog of any version",
+    open,
+};
+
+/// Numbers of columns that Postgres has written.
+const WIDTHS: [usize; 3] = [23, 24, 26];
+const MAX_WIDTH: usize = 26;
+/// Reason for records of another width.
+const BROKEN: &str = "csv records that are broken or not of a server's log";
+
+struct Csv {
+    unknown_zone_minutes: i64,
+}
+
+fn open(head: &Head<'_>) -> Option<Box<dyn Framing>> {
+    let csv = Csv {
+        unknown_zone_minutes: head.options.unknown_zone_minutes,
+    };
+    csv.first_start(head.sample)?;
+    Some(Box::new(csv))
+}
+
+/// Whether a record of a known width seems to start here.
+fn starts_record(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if !looks_like_time(text) {
+        return false;
+    }
+    match Fields::read(text) {
+        Some(fields) => WIDTHS.contains(&fields.n),
+        None => false,
+    }
+}
+
+impl Framing for Csv {
+    fn last_start(&self, block: &[u8]) -> Option<usize> {
+        // every quote toggles, doubled ones twice: a newline ends a record when an even number of quotes follows up to a known one
+        let mut quoted = memchr::memchr_iter(b'"', block).count() % 2 == 1;
+        for at in memchr::memrchr2_iter(b'"', b'\n', block) {
+            match block[at] {
+                b'"' => quoted = !quoted,
+                _ if !quoted && at + 1 < block.len() && looks_like_time(&block[at + 1..]) => {
+                    return Some(at + 1);
+                }
+                _ => {}
+            }
+        }
+        // a broken record ahead turns the parity round
+        line_starts_from_end(block).find(|start| starts_record(&block[*start..]))
+    }
+
+    fn first_start(&self, block: &[u8]) -> Option<usize> {
+        line_starts(block).find(|start| starts_record(&block[*start..]))
+    }
+
+    fn read(&self, chunk: &[u8], receiver: &mut dyn Receiver) {
+        let mut clock = Clock::new(self.unknown_zone_minutes);
+        let mut scratch = Scratch::default();
+        let (mut at, mut line) = (0, 0);
+        while at < chunk.len() {
+            let next = match Fields::read(&chunk[at..]) {
+                Some(fields) if WIDTHS.contains(&fields.n) && looks_like_time(&chunk[at..]) => {
+                    record(
+                        &chunk[at..],
+                        &fields,
+                        line,
+                        &mut clock,
+                        &mut scratch,
+                        receiver,
+                    );
+                    at + fields.len
+                }
+                found => broken(self, chunk, at, found.as_ref(), line, receiver),
+            };
+            line += memchr::memchr_iter(b'\n', &chunk[at..next]).count() as u64;
+            at = next;
+        }
+    }
+}
+
+/// Counts what is no record; gives where the next one starts.
+fn broken(
+    csv: &Csv,
+    chunk: &[u8],
+    at: usize,
+    found: Option<&Fields>,
+    line: u64,
+    receiver: &mut dyn Receiver,
+) -> usize {
+    let first_line = chunk[at..].iter().position(|byte| *byte == b'\n');
+    let next_line = first_line.map_or(chunk.len(), |len| at + len + 1);
+    let next = csv
+        .first_start(&chunk[next_line..])
+        .map(|start| next_line + start);
+    let cut_off = next.is_none() && found.is_none();
+    let excerpt = &chunk[at..next_line];
+    if !excerpt.trim_ascii().is_empty() {
+        receiver.skipped(if cut_off { NO_END } else { BROKEN }, line, excerpt);
+    }
+    next.unwrap_or(chunk.len())
+}
+
+/// Where the columns of one record stand, quotes included.
+struct Fields {
+    ranges: [(u32, u32); MAX_WIDTH],
+    n: usize,
+    /// Length of the record with its newline.
+    len: usize,
+}
+
+impl Fields {
+    /// Reads one record; `None` when its end is not there or it is too wide.
+    fn read(text: &[u8]) -> Option<Self> {
+        let mut fields = Self {
+            ranges: [(0, 0); MAX_WIDTH],
+            n: 0,
+            len: 0,
+        };
+        let mut at = 0;
+        loop {
+            let end = field_end(text, at)?;
+            *fields.ranges.get_mut(fields.n)? = (at as u32, end as u32);
+            fields.n += 1;
+            at = end + 1;
+            if *text.get(end)? == b'\n' {
+                fields.len = at;
+                return Some(fields);
+            }
+        }
+    }
+
+    fn raw<'a>(&self, text: &'a [u8], column: usize) -> &'a [u8] {
+        let (start, end) = self.ranges[column];
+        &text[start as usize..end as usize]
+    }
+}
+
+/// Where the field at `at` ends: at a comma or newline outside quotes.
+fn field_end(text: &[u8], at: usize) -> Option<usize> {
+    if text.get(at) != Some(&b'"') {
+        return memchr::memchr2(b',', b'\n', text.get(at..)?).map(|len| at + len);
+    }
+    let mut end = at + 1;
+    loop {
+        end += memchr::memchr(b'"', text.get(end..)?)? + 1;
+        match text.get(end)? {
+            b'"' => end += 1,
+            b',' | b'\n' => return Some(end),
+            b'\r' if text.get(end + 1) == Some(&b'\n') => return Some(end + 1),
+            _ => return None,
+        }
+    }
+}
+
+/// Buffers for columns whose doubled quotes had to go.
+#[derive(Default)]
+struct Scratch {
+    message: Vec<u8>,
+    detail: Vec<u8>,
+    context: Vec<u8>,
+    statement: Vec<u8>,
+}
+
+/// A column without its quotes; `scratch` takes it when quotes are doubled inside.
+fn unquoted<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    let Some(inner) = raw.strip_prefix(b"\"") else {
+        return raw.trim_ascii_end();
+    };
+    let inner = inner.strip_suffix(b"\r").unwrap_or(inner);
+    let inner = inner.strip_suffix(b"\"").unwrap_or(inner);
+    if memchr::memchr(b'"', inner).is_none() {
+        return inner;
+    }
+    scratch.clear();
+    let mut at = 0;
+    for quote in memchr::memchr_iter(b'"', inner) {
+        if quote >= at {
+            scratch.extend_from_slice(&inner[at..=quote]);
+            at = quote + 2;
+        }
+    }
+    scratch.extend_from_slice(inner.get(at..).unwrap_or_default());
+    scratch
+}
+
+fn record(
+    text: &[u8],
+    fields: &Fields,
+    line: u64,
+    clock: &mut Clock,
+    scratch: &mut Scratch,
+    receiver: &mut dyn Receiver,
+) {
+    if fields.len > MAX_RECORD_BYTES {
+        receiver.skipped(CUT_RECORD, line, &text[..fields.len]);
+    }
+    let cut = |text: &'_ [u8]| text.len().min(MAX_RECORD_BYTES);
+    let plain = |column: usize| {
+        let raw = fields.raw(text, column);
+        let inner = raw.strip_prefix(b"\"").unwrap_or(raw);
+        inner.strip_suffix(b"\"").unwrap_or(inner)
+    };
+    let message = unquoted(fields.raw(text, 13), &mut scratch.message);
+    let statement = unquoted(fields.raw(text, 19), &mut scratch.statement);
+    let query_id = if fields.n == 26 { plain(25) } else { b"" };
+    receiver.record(&Record {
+        line,
+        time_us: clock.read(plain(0)).map_or(0, |(us, _)| us),
+        session: plain(5),
+        transaction: plain(9),
+        user: plain(1),
+        database: plain(2),
+        application: plain(22),
+        query_id: number(query_id.trim_ascii_end()),
+        severity: severity(plain(11)),
+        sqlstate: plain(12),
+        message: &message[..cut(message)],
+        detail: unquoted(fields.raw(text, 14), &mut scratch.detail),
+        context: unquoted(fields.raw(text, 18), &mut scratch.context),
+        statement: &statement[..cut(statement)],
+        weight: None,
+    });
+}
+
+/// The severity by its name.
+pub(super) fn severity(name: &[u8]) -> Severity {
+    match name {
+        b"LOG" => Severity::Log,
+        b"ERROR" | b"FATAL" | b"PANIC" => Severity::Error,
+        _ => Severity::Notice,
+    }
+}

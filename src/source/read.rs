@@ -1,0 +1,272 @@
+//! Reads inputs on several threads: chunks of whole records, each into a sink of its own, put together in the inputs' order.
+//!
+//! Chunks do not depend on the number of threads, and neither does anything that comes out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    Input, Options, SourceError,
+    assemble::{Assembler, Sessions, Stitcher, Tally},
+    chunk::{Chunk, Reader},
+    sql_file,
+};
+use crate::workload::{InputFacts, InputKind, Origin, Sink};
+
+/// Reason for the rest of an input that could not be read to its end.
+const BROKEN_OFF: &str = "inputs that broke off (damaged archive or read error)";
+
+/// What came out of [`read`].
+#[derive(Debug)]
+pub struct Reading<S> {
+    /// Has all events.
+    pub sink: S,
+    /// One for each input, in the order given. Times and numbers of statements are the fold's to add.
+    pub inputs: Vec<InputFacts>,
+    /// Inputs that gave nothing, by their position, and why.
+    pub failures: Vec<(usize, SourceError)>,
+}
+
+/// Reads all inputs into `sink`; later chunks go to sinks of `new_sink`, which are appended to it in order.
+///
+/// One input that can't be read does not keep the others from being read.
+pub fn read<S: Sink>(
+    inputs: Vec<Input>,
+    options: &Options,
+    n_threads: usize,
+    sink: S,
+    new_sink: impl Fn() -> S + Sync,
+) -> Reading<S> {
+    let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
+    let run = Run {
+        source: Mutex::new(Source::new(inputs)),
+        order: Mutex::new(Order {
+            sink,
+            stitcher: Stitcher::default(),
+            next: 0,
+            done: BTreeMap::new(),
+            tallies: vec![Tally::default(); names.len()],
+        }),
+        turn: Condvar::new(),
+        options,
+        n_threads: n_threads.max(1),
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..run.n_threads {
+            scope.spawn(|| run.work(&new_sink));
+        }
+        run.work(&new_sink);
+    });
+    run.finish(names)
+}
+
+/// The inputs, of which one is open.
+struct Source {
+    waiting: std::vec::IntoIter<(usize, Input)>,
+    open: Option<Reader>,
+    n_chunks: u64,
+    facts: BTreeMap<usize, InputFacts>,
+    broken_off: Vec<(Origin, String)>,
+    failures: Vec<(usize, SourceError)>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Source {
+    fn new(inputs: Vec<Input>) -> Self {
+        let numbered: Vec<(usize, Input)> = inputs.into_iter().enumerate().collect();
+        Self {
+            waiting: numbered.into_iter(),
+            open: None,
+            n_chunks: 0,
+            facts: BTreeMap::new(),
+            broken_off: Vec::new(),
+            failures: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// The next chunk of all inputs, with its number.
+    fn next_chunk(&mut self, options: &Options) -> Option<(u64, Chunk)> {
+        loop {
+            let Some(reader) = &mut self.open else {
+                self.open_next(options)?;
+                continue;
+            };
+            let buffer = self.spare.pop().unwrap_or_default();
+            match reader.next_chunk(buffer) {
+                Ok(Some(chunk)) => {
+                    let number = self.n_chunks;
+                    self.n_chunks += 1;
+                    return Some((number, chunk));
+                }
+                Ok(None) => self.close(),
+                Err(error) => {
+                    self.failures.push((reader.file as usize, error));
+                    self.close();
+                }
+            }
+        }
+    }
+
+    /// Opens the next input that can be; `None` when there are no more.
+    fn open_next(&mut self, options: &Options) -> Option<()> {
+        let (number, input) = self.waiting.next()?;
+        let file = u32::try_from(number).unwrap_or(u32::MAX);
+        match Reader::open(file, input, options) {
+            Ok(reader) => self.open = Some(reader),
+            Err(error) => self.failures.push((number, error)),
+        }
+        Some(())
+    }
+
+    fn close(&mut self) {
+        let Some(reader) = self.open.take() else {
+            return;
+        };
+        let is_sql = std::ptr::eq(reader.format, &raw const sql_file::FORMAT);
+        let facts = InputFacts {
+            kind: if is_sql {
+                InputKind::SqlFile
+            } else {
+                InputKind::Log
+            },
+            name: reader.name,
+            format: reader.format.name.to_owned(),
+            log_line_prefix: reader.framing.prefix(),
+            n_bytes: reader.n_bytes,
+            ..InputFacts::default()
+        };
+        if let Some(error) = reader.broken_off {
+            let origin = Origin {
+                file: reader.file,
+                line: 0,
+            };
+            self.broken_off.push((origin, error.to_string()));
+        }
+        self.facts.insert(reader.file as usize, facts);
+    }
+}
+
+/// What a worker made of a chunk.
+struct Done<S> {
+    file: u32,
+    sink: S,
+    sessions: Sessions,
+    tally: Tally,
+}
+
+/// Chunks put together in their order.
+struct Order<S> {
+    sink: S,
+    stitcher: Stitcher,
+    /// The chunk that comes next.
+    next: u64,
+    /// Chunks that were finished before their turn.
+    done: BTreeMap<u64, Done<S>>,
+    tallies: Vec<Tally>,
+}
+
+impl<S: Sink> Order<S> {
+    /// Takes over all chunks whose turn it is.
+    fn take_over(&mut self) {
+        while let Some(done) = self.done.remove(&self.next) {
+            self.stitcher.next_chunk(&mut self.sink, done.sessions);
+            self.sink.append(done.sink);
+            let tally = &mut self.tallies[done.file as usize];
+            tally.n_records += done.tally.n_records;
+            tally.n_statements += done.tally.n_statements;
+            self.next += 1;
+        }
+    }
+}
+
+struct Run<'o, S> {
+    source: Mutex<Source>,
+    order: Mutex<Order<S>>,
+    /// Told when chunks were taken over.
+    turn: Condvar,
+    options: &'o Options,
+    n_threads: usize,
+}
+
+/// A poisoned lock means that another worker panicked; the scope hands that panic on.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: Sink> Run<'_, S> {
+    fn work(&self, new_sink: &(impl Fn() -> S + Sync)) {
+        loop {
+            let Some((number, chunk)) = locked(&self.source).next_chunk(self.options) else {
+                return;
+            };
+            let mut assembler =
+                Assembler::new(new_sink(), self.options, chunk.file, chunk.first_line);
+            chunk.framing.read(&chunk.bytes, &mut assembler);
+            assembler.finish();
+            let done = Done {
+                file: chunk.file,
+                sink: assembler.sink,
+                sessions: assembler.sessions,
+                tally: assembler.tally,
+            };
+            locked(&self.source).spare.push(chunk.bytes);
+            self.hand_over(number, done);
+        }
+    }
+
+    /// Gives a finished chunk to its place. Waits while too many chunks wait for an earlier one: that bounds memory.
+    fn hand_over(&self, number: u64, done: Done<S>) {
+        let mut order = locked(&self.order);
+        order.done.insert(number, done);
+        order.take_over();
+        self.turn.notify_all();
+        while order.done.len() > self.n_threads && order.next < number {
+            order = self
+                .turn
+                .wait(order)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn finish(self, names: Vec<String>) -> Reading<S> {
+        let mut source = self
+            .source
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut order = self
+            .order
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        order.stitcher.finish(&mut order.sink);
+        for (origin, error) in source.broken_off {
+            order.sink.skipped(BROKEN_OFF, origin, error.as_bytes());
+        }
+        let mut failures = source.failures;
+        let inputs = names
+            .into_iter()
+            .enumerate()
+            .map(|(number, name)| {
+                let facts = source.facts.remove(&number);
+                let nothing = order.tallies[number].n_records == 0;
+                if nothing && !failures.iter().any(|(failed, _)| *failed == number) {
+                    let line = String::new();
+                    let name = name.clone();
+                    failures.push((number, SourceError::Unrecognised { name, line }));
+                }
+                facts.unwrap_or_else(|| InputFacts {
+                    name,
+                    ..InputFacts::default()
+                })
+            })
+            .collect();
+        failures.sort_by_key(|(number, _)| *number);
+        Reading {
+            sink: order.sink,
+            inputs,
+            failures,
+        }
+    }
+}

@@ -4,8 +4,11 @@ mod duplicate_index;
 mod invalid_index;
 mod judge;
 mod literals;
+mod loops;
 mod missing_index;
 mod missing_partial_index;
+mod n_plus_one;
+mod n_plus_one_write;
 mod recommended;
 mod redundant_index;
 mod scope;
@@ -28,6 +31,8 @@ pub static RULES: &[&Rule] = &[
     &invalid_index::RULE,
     &missing_index::RULE,
     &missing_partial_index::RULE,
+    &n_plus_one::RULE,
+    &n_plus_one_write::RULE,
     &redundant_index::RULE,
     &unindexed_foreign_key::RULE,
     &unused_index::RULE,

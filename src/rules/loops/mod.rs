@@ -1,0 +1,149 @@
+//! What the two N+1 rules share: judged loops, and findings made of them.
+
+mod client;
+mod evidence;
+mod hint;
+mod subject;
+mod verdict;
+
+pub(super) use evidence::finding;
+
+use std::collections::BTreeMap;
+
+use super::Audit;
+use crate::{
+    finding::{Confidence, RuleStatus},
+    sql::{Fingerprint, StatementKind},
+    workload::{BurstClass, InputKind, Link, Query, Repetition},
+};
+
+/// Which loops a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loops {
+    /// SELECT
+    Reads,
+    /// INSERT, UPDATE, DELETE
+    Writes,
+}
+
+impl Loops {
+    fn covers(self, kind: StatementKind) -> bool {
+        match kind {
+            StatementKind::Select => self == Self::Reads,
+            StatementKind::Insert | StatementKind::Update | StatementKind::Delete => {
+                self == Self::Writes
+            }
+            StatementKind::Merge | StatementKind::Utility => false,
+        }
+    }
+}
+
+/// One fingerprint that loops, with the classes of bursts that say so.
+#[derive(Debug)]
+pub(super) struct Loop<'a> {
+    /// The repeated statement.
+    pub(super) child: &'a Query,
+    /// All its repetitions.
+    pub(super) repetition: &'a Repetition,
+    /// The classes judged to be loops, longest first.
+    pub(super) classes: Vec<Judged<'a>>,
+    /// The best of their confidences.
+    pub(super) confidence: Confidence,
+}
+
+/// A class of bursts with its judgement.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged<'a> {
+    /// The class.
+    pub(super) class: &'a BurstClass,
+    /// How sure.
+    pub(super) confidence: Confidence,
+    /// How the parent is linked to the child.
+    pub(super) link: Link,
+}
+
+/// All loops of that kind, in order of fingerprints.
+pub(super) fn find<'a>(audit: &Audit<'a>, loops: Loops) -> Vec<Loop<'a>> {
+    let workload = &audit.snapshot.workload;
+    workload
+        .repetitions
+        .iter()
+        .filter_map(|repetition| {
+            let child = workload.query(repetition.child)?;
+            if loops.covers(child.kind) {
+                judge(audit, child, repetition)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+/// Judges every class; a parent that drives a loop for sure makes its shorter bursts loops too (rows with few children).
+fn judge<'a>(audit: &Audit<'a>, child: &'a Query, repetition: &'a Repetition) -> Option<Loop<'a>> {
+    let mut links: BTreeMap<Option<Fingerprint>, Link> = BTreeMap::new();
+    let mut link_of = |class: &BurstClass| {
+        *links
+            .entry(class.shape.parent)
+            .or_insert_with(|| subject::link(audit, class.shape.parent, child))
+    };
+    let mut accepted: Vec<Judged<'a>> = Vec::new();
+    let mut short: Vec<Judged<'a>> = Vec::new();
+    for class in &repetition.classes {
+        let link = link_of(class);
+        let judge = |confidence| Judged {
+            class,
+            confidence,
+            link,
+        };
+        match verdict::verdict(audit.settings, child, &class.shape, link) {
+            verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
+            verdict::Verdict::TooShort => short.push(judge(Confidence::Medium)),
+            verdict::Verdict::No => {}
+        }
+    }
+    let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
+    let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
+    accepted.extend(
+        short
+            .into_iter()
+            .filter(|j| j.class.shape.parent.is_some() && parents.contains(&j.class.shape.parent)),
+    );
+    accepted.sort_by_key(|judged| {
+        (
+            std::cmp::Reverse(judged.class.n_repeats_max),
+            judged.class.shape,
+        )
+    });
+    Some(Loop {
+        child,
+        repetition,
+        classes: accepted,
+        confidence,
+    })
+}
+
+/// What a log must hold for these rules, and what this one lacks.
+pub(super) fn inputs(audit: &Audit<'_>) -> (RuleStatus, Vec<String>) {
+    let logs: Vec<_> = audit
+        .snapshot
+        .workload
+        .inputs
+        .iter()
+        .filter(|input| input.kind == InputKind::Log)
+        .collect();
+    let mut lacked: Vec<String> = logs
+        .iter()
+        .flat_map(|input| input.blind_spots.iter().cloned())
+        .collect();
+    lacked.sort();
+    lacked.dedup();
+    match (logs.is_empty(), lacked.is_empty()) {
+        (true, _) => (
+            RuleStatus::LackedInput,
+            vec!["no query log: the order of statements is in no other input".to_owned()],
+        ),
+        (false, true) => (RuleStatus::Ran, lacked),
+        (false, false) => (RuleStatus::Partial, lacked),
+    }
+}

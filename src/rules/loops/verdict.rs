@@ -1,0 +1,106 @@
+//! The judgement: is a class of bursts a loop over rows, and how sure is that?
+
+use crate::{
+    finding::Confidence,
+    rules::Settings,
+    sql::StatementKind,
+    workload::{BurstShape, Distinctness, Driver, Link, Query, Spacing, WindowBound},
+};
+
+/// Repeats in one window before a burst counts. Below, pages that load a few related rows by different code dominate.
+const MIN_REPEATS: u64 = 5;
+/// Repeats before a burst counts that nothing but its rhythm speaks for.
+const MIN_UNDRIVEN_REPEATS: u64 = 10;
+
+/// What a class of bursts is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// A loop.
+    Loop(Confidence),
+    /// Would be one, with more repeats.
+    TooShort,
+    /// Something else.
+    No,
+}
+
+/// Judges one class of bursts of `child`.
+pub(super) fn verdict(
+    settings: &Settings,
+    child: &Query,
+    shape: &BurstShape,
+    link: Link,
+) -> Verdict {
+    if excused(child, shape) {
+        return Verdict::No;
+    }
+    let confidence = match child.kind {
+        StatementKind::Select => read_confidence(shape, link),
+        _ => write_confidence(shape, link),
+    };
+    let Some(confidence) = confidence else {
+        return Verdict::No;
+    };
+    let min_repeats = settings.min_repeats.unwrap_or(MIN_REPEATS);
+    if u64::from(shape.repeats) < min_repeats {
+        Verdict::TooShort
+    } else {
+        Verdict::Loop(confidence)
+    }
+}
+
+/// What looks like a loop and is none.
+fn excused(child: &Query, shape: &BurstShape) -> bool {
+    let same_rows = match child.kind {
+        // the same values may be inserted again and again
+        StatementKind::Insert => false,
+        _ => matches!(
+            shape.distinct,
+            Distinctness::One | Distinctness::Two | Distinctness::Few
+        ),
+    };
+    let two_of_two = shape.repeats == 2 && shape.distinct == Distinctness::Two;
+    (same_rows && !two_of_two)
+        || shape.pages
+        || shape.list_between
+        || shape.written_back
+        || shape.locked_before
+        || shape.batched
+        || shape.ddl
+}
+
+/// A read: a driver linked by key is what convinces; windows that surely are one unit of work stand by themselves.
+fn read_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
+    let linked = link >= Link::SameName && shape.driver != Driver::None;
+    let quick = matches!(shape.spacing, Spacing::Pipelined | Spacing::Tight);
+    let long = u64::from(shape.repeats) >= MIN_UNDRIVEN_REPEATS;
+    match (shape.bound, shape.driver) {
+        (WindowBound::Tag | WindowBound::Parallel, _) => Some(Confidence::High),
+        (WindowBound::Transaction, Driver::None) => (!shape.runs).then_some(Confidence::Medium),
+        (WindowBound::Transaction, _) => Some(Confidence::High),
+        (WindowBound::Idle, Driver::None) => None,
+        (WindowBound::Idle, _) if linked && quick => Some(Confidence::High),
+        (WindowBound::Idle, _) if linked && shape.fills_limit => Some(Confidence::High),
+        (WindowBound::Idle, _) if linked => (shape.regular || long).then_some(Confidence::Medium),
+        (WindowBound::Idle, Driver::Within) if shape.fills_limit => Some(Confidence::Medium),
+        (WindowBound::Idle, Driver::Within) => {
+            (quick && long && !shape.runs).then_some(Confidence::Medium)
+        }
+        (WindowBound::Idle, Driver::Before) => None,
+    }
+}
+
+/// A write: its rows often come from the client, so there may be no driver; then only a quick, regular run convinces.
+fn write_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
+    let linked = link >= Link::SameName && shape.driver != Driver::None;
+    let quick = matches!(shape.spacing, Spacing::Pipelined | Spacing::Tight);
+    let long = u64::from(shape.repeats) >= MIN_UNDRIVEN_REPEATS;
+    match shape.bound {
+        WindowBound::Tag | WindowBound::Transaction => Some(Confidence::High),
+        WindowBound::Parallel => Some(Confidence::Medium),
+        WindowBound::Idle if linked && quick => Some(Confidence::High),
+        WindowBound::Idle if linked => (shape.regular || long).then_some(Confidence::Medium),
+        WindowBound::Idle => {
+            (quick && long && shape.regular && !shape.lockstep).then_some(Confidence::Medium)
+        }
+    }
+}

@@ -23,5 +23,112 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
         .collect()
 }
 
-const DOCS: &str = "";
-const EXAMPLES: &[Example] = &[];
+/// Read by people in `pgassay rules n-plus-one`.
+const DOCS: &str = "\
+What it finds: a query whose rows are walked through with one more query each: 1 + N round trips where 1 or 2 do. Reads of rows \
+(belongs-to, has-many, many-to-many), counts and existence tests.
+
+## Why it matters
+
+Each of the N statements is quick, so no slow query log shows them; the time goes into round trips, parsing and planning, and grows with \
+the data. One batch costs one round trip.
+
+## How it decides
+
+From the query log alone, in any language; a catalog makes it surer.
+
+1. Housekeeping of drivers and pools is left out (SET, SHOW, DISCARD, `SELECT 1`, catalog look-ups, pool resets).
+2. Statements are put into windows, one a request: by the request id in their comments (`traceparent`, `request_id`), also across \
+sessions; else by transaction (two statements or more); else by session, until an idle gap of max(50 ms, 5 x the window's median gap), \
+at most 1 s. Tenant changes (`SET search_path`, `set_config`) end a window.
+3. In a window, one fingerprint with a single key (`= $1`, `= ANY` of one, also in a join) that runs 5 times or more \
+(`--min-repeats`) with at least 3 different keys, and at least one in ten, is a burst. It is cut wherever the query that drives it runs again.
+4. The driver is an earlier query of the window (or up to 2 s before it, in the same session) that can return several rows. It is linked \
+when a foreign key, or the names (`books.author_id`, `authors.id`), join it with the child; a burst as long as its LIMIT counts too.
+5. Confidence is high with a request id, with a driver in the same transaction, or with a linked driver and gaps below 4 ms; medium for a linked driver \
+with longer gaps, for 10 repeats behind an unlinked one, and for a transaction without one. Nothing is said about the rest.
+6. Loops that a pool spreads over several connections are put together when a linked driver precedes them and little else runs.
+
+Left out: paging (only LIMIT, OFFSET or ranges vary), data loaders (several keys at once), polling (the same key), a list query between \
+the repeats (requests, not a loop), reads that a write to the same table follows (reported for the write), workers with row locks, \
+other requests' statements between the repeats (more than a quarter), and pairs of look-ups that a busy session shows by chance.
+
+## When it is wrong
+
+- A pooled session that serves many clients without a pause can look like one request. Request ids in comments remove that doubt.
+- A loop that waits long for each row (more than 1 s without a transaction) is not put together.
+- A log with a duration threshold or a sample rate hides the repeats; the report then says so.
+- Looping over shards or external keys on purpose is reported too: use a baseline.
+
+## References
+
+- Confidence and limits were measured on logs of real clients: `fixtures/n-plus-one/`, `benches/README.md`.
+- sqlcommenter: <https://google.github.io/sqlcommenter/>
+";
+
+const EXAMPLES: &[Example] = &[
+    Example {
+        title: "six authors, one at a time",
+        ddl: "",
+        log: "2026-11-22 20:00:00.102 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20\n\
+2026-11-22 20:00:00.104 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 3\n\
+2026-11-22 20:00:00.106 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 14\n\
+2026-11-22 20:00:00.108 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 15\n\
+2026-11-22 20:00:00.110 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 92\n\
+2026-11-22 20:00:00.112 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 65\n\
+2026-11-22 20:00:00.114 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 35\n\
+",
+        expect: Expect::Finding("authors"),
+    },
+    Example {
+        title: "four are still left alone",
+        ddl: "",
+        log: "2026-11-22 20:00:00.102 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20\n\
+2026-11-22 20:00:00.104 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 3\n\
+2026-11-22 20:00:00.106 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 14\n\
+2026-11-22 20:00:00.108 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 15\n\
+2026-11-22 20:00:00.110 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 92\n\
+",
+        expect: Expect::Silence,
+    },
+    Example {
+        title: "authors loaded in batches",
+        ddl: "",
+        log: "2026-11-22 20:00:00.102 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20 OFFSET 0\n\
+2026-11-22 20:00:00.104 UTC [4711] LOG:  duration: 0.061 ms  statement: SELECT id, name FROM authors WHERE id IN (1, 2, 7)\n\
+2026-11-22 20:00:00.106 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20 OFFSET 20\n\
+2026-11-22 20:00:00.108 UTC [4711] LOG:  duration: 0.061 ms  statement: SELECT id, name FROM authors WHERE id IN (2, 3, 8)\n\
+2026-11-22 20:00:00.110 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20 OFFSET 40\n\
+2026-11-22 20:00:00.112 UTC [4711] LOG:  duration: 0.061 ms  statement: SELECT id, name FROM authors WHERE id IN (3, 4, 9)\n\
+2026-11-22 20:00:00.114 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20 OFFSET 60\n\
+2026-11-22 20:00:00.116 UTC [4711] LOG:  duration: 0.061 ms  statement: SELECT id, name FROM authors WHERE id IN (4, 5, 10)\n\
+2026-11-22 20:00:00.118 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20 OFFSET 80\n\
+2026-11-22 20:00:00.120 UTC [4711] LOG:  duration: 0.061 ms  statement: SELECT id, name FROM authors WHERE id IN (5, 6, 11)\n\
+2026-11-22 20:00:00.122 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title, author_id FROM books ORDER BY id LIMIT 20 OFFSET 100\n\
+2026-11-22 20:00:00.124 UTC [4711] LOG:  duration: 0.061 ms  statement: SELECT id, name FROM authors WHERE id IN (6, 7, 12)\n\
+",
+        expect: Expect::Silence,
+    },
+    Example {
+        title: "one look-up a request, many requests",
+        ddl: "",
+        log: "2026-11-22 20:00:00.102 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 0\n\
+2026-11-22 20:00:00.104 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 1\n\
+2026-11-22 20:00:00.106 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 20\n\
+2026-11-22 20:00:00.108 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 6\n\
+2026-11-22 20:00:00.110 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 40\n\
+2026-11-22 20:00:00.112 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 11\n\
+2026-11-22 20:00:00.114 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 60\n\
+2026-11-22 20:00:00.116 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 16\n\
+2026-11-22 20:00:00.118 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 80\n\
+2026-11-22 20:00:00.120 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 21\n\
+2026-11-22 20:00:00.122 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 100\n\
+2026-11-22 20:00:00.124 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 26\n\
+2026-11-22 20:00:00.126 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 120\n\
+2026-11-22 20:00:00.128 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 31\n\
+2026-11-22 20:00:00.130 UTC [4711] LOG:  duration: 0.412 ms  statement: SELECT id, title FROM books ORDER BY id LIMIT 20 OFFSET 140\n\
+2026-11-22 20:00:00.132 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM authors WHERE id = 36\n\
+",
+        expect: Expect::Silence,
+    },
+];

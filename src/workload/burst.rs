@@ -1,5 +1,7 @@
 //! A window into bursts: which statements repeat, behind which query, and under what circumstances.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 
 use super::{
@@ -20,11 +22,17 @@ const TIMELINE_HEAD: usize = 3;
 const TIMELINE_TAIL: usize = 2;
 /// Statements before a burst among which its driver is looked for.
 const MAX_LOOK_BACK_STEPS: usize = 256;
+/// Repeats on several sessions before they can be one loop's.
+const MIN_FAN: usize = 5;
+/// Bursts across sessions remembered, so that their parts aren't counted twice.
+const MAX_FANS: usize = 64;
 /// DDL this long before a window still marks it, microseconds.
 const DDL_NEAR_US: i64 = 500_000;
 /// Bounds of [`Spacing`], microseconds. A loop that waits for each answer over loopback needs more than the first
 /// between two starts; people and pools pause longer than the last.
-const PIPELINED_US: f64 = 200.0;
+const PIPELINED_US: f64 = 170.0;
+/// Mean idle time below which a client of the extended protocol did not wait for answers, microseconds.
+const PIPELINED_IDLE_US: f64 = 120.0;
 const TIGHT_US: i64 = 4_000;
 const LOOSE_US: i64 = 30_000;
 
@@ -56,6 +64,10 @@ struct Group {
     client: u32,
     /// Positions in the window.
     members: Vec<u32>,
+    /// Link to its driver.
+    link: Link,
+    /// See [`BurstShape::sourced`].
+    sourced: bool,
     /// The group that drives it, and drives nothing from outside: its executions start new rounds of the loop.
     root: Option<usize>,
 }
@@ -65,6 +77,8 @@ struct Group {
 pub(super) struct Analyser {
     repetitions: Vec<Accumulated>,
     links: HashMap<(u32, u32), Link, foldhash::fast::FixedState>,
+    /// Bursts across sessions found last: client, query, first start, last end.
+    fans: VecDeque<(u32, u32, i64, i64)>,
     groups: Vec<Group>,
     group_at: HashMap<(u32, u32), usize, foldhash::fast::FixedState>,
 }
@@ -103,6 +117,142 @@ impl Analyser {
         }
     }
 
+    /// Looks in one client's window across sessions for loops whose body ran on several of them.
+    pub(super) fn client_window(&mut self, view: &View<'_>, context: Context<'_>) {
+        self.group(view.steps);
+        for at in 0..self.groups.len() {
+            let group = &self.groups[at];
+            if group.members.len() >= MIN_FAN
+                && context.known[group.query as usize].traits.can_repeat()
+            {
+                self.fans_of(at, view, context);
+            }
+        }
+    }
+
+    /// Emits the rounds of one group that a linked driver fanned out over sessions, with little else going on.
+    fn fans_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) {
+        let Some(found) = self.driver_of(group, view, context) else {
+            return;
+        };
+        self.groups[group].link = self.link(found.step.query, self.groups[group].query, context);
+        let Some(parent) = found.group else { return };
+        if self.groups[group].link == Link::None {
+            return;
+        }
+        let members = std::mem::take(&mut self.groups[group].members);
+        let rounds: Vec<Vec<u32>> = rounds(&members, &self.groups[parent].members)
+            .map(|round| repeats(round, view.steps))
+            .collect();
+        let n_all = members.len();
+        self.groups[group].members = members;
+        for round in rounds {
+            let first_session = round.first().map(|&at| view.steps[at as usize].session);
+            let spread = round
+                .iter()
+                .any(|&at| Some(view.steps[at as usize].session) != first_session);
+            if round.len() >= MIN_FAN
+                && spread
+                && !self.is_foreign(group, &round, Some(found), view, context)
+            {
+                let (first, last) = (round[0] as usize, round[round.len() - 1] as usize);
+                if self.fans.len() == MAX_FANS {
+                    self.fans.pop_front();
+                }
+                self.fans.push_back((
+                    self.groups[group].client,
+                    self.groups[group].query,
+                    view.steps[first].start_us,
+                    view.steps[last].end_us,
+                ));
+                self.emit(group, &round, n_all, Some(found), view, context);
+            }
+        }
+    }
+
+    /// Is more than a quarter of what ran from the burst's first to its last repeat foreign to the loop?
+    fn is_foreign(
+        &mut self,
+        group: usize,
+        round: &[u32],
+        found: Option<Found>,
+        view: &View<'_>,
+        context: Context<'_>,
+    ) -> bool {
+        let (first, last) = (round[0] as usize, round[round.len() - 1] as usize);
+        let span = &view.steps[first..=last];
+        let mut judged: Vec<(usize, bool)> = vec![(group, false)];
+        let mut n_foreign = 0;
+        for step in span {
+            let other = self.group_at[&(step.client, step.query)];
+            let known = judged.iter().find(|(known, _)| *known == other);
+            let foreign = if let Some(&(_, foreign)) = known {
+                foreign
+            } else {
+                let foreign = !self.belongs_to_loop(other, group, found, view, context);
+                judged.push((other, foreign));
+                foreign
+            };
+            n_foreign += usize::from(foreign);
+        }
+        n_foreign * 4 > span.len()
+    }
+
+    /// Is the other group part of the same loop? As frequent, and either its key comes from the driver or from the group, or the other
+    /// way round, or it asks the same thing each time.
+    fn belongs_to_loop(
+        &mut self,
+        other: usize,
+        group: usize,
+        found: Option<Found>,
+        view: &View<'_>,
+        context: Context<'_>,
+    ) -> bool {
+        let n = self.groups[group].members.len();
+        let (query, other_query) = (self.groups[group].query, self.groups[other].query);
+        let Some(found) = found else {
+            return self.groups[other].members.len() * 2 >= n;
+        };
+        if found.group == Some(other) {
+            return true;
+        }
+        if self.groups[other].members.len() * 2 < n {
+            return false;
+        }
+        let first_key = |steps: &[Step], at: u32| steps[at as usize].key;
+        let members = &self.groups[other].members;
+        let constant = members
+            .iter()
+            .all(|&at| first_key(view.steps, at) == first_key(view.steps, members[0]));
+        constant
+            || matches!(
+                self.link(found.step.query, other_query, context),
+                Link::ForeignKey | Link::Possible
+            )
+            || self.link(query, other_query, context) == Link::ForeignKey
+            || (self.groups[other].link == Link::ForeignKey
+                && self.link(other_query, query, context) == Link::ForeignKey)
+    }
+
+    /// Does a look-up of one row stand before each repeat that gives its key, and is itself in doubt?
+    fn is_sourced(&mut self, group: usize, n_all: usize, context: Context<'_>) -> bool {
+        let first = self.groups[group].members.first().copied();
+        (0..self.groups.len()).any(|other| {
+            let source = &self.groups[other];
+            let m = source.members.len();
+            let traits = &context.known[source.query as usize].traits;
+            let before = source.members.first().copied() < first;
+            let source_query = source.query;
+            other != group
+                && m * 2 >= n_all
+                && m <= n_all * 2
+                && traits.single_row
+                && before
+                && matches!(source.link, Link::None | Link::SameName)
+                && self.link(source_query, self.groups[group].query, context) >= Link::SameName
+        })
+    }
+
     fn accumulated(&mut self, query: u32) -> &mut Accumulated {
         let at = query as usize;
         if self.repetitions.len() <= at {
@@ -135,21 +285,27 @@ impl Analyser {
     /// Emits the bursts of one group: its executions, cut where the loop's driver runs again.
     fn bursts_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) {
         let found = self.driver_of(group, view, context);
+        self.groups[group].link = found.map_or(Link::None, |found| {
+            self.link(found.step.query, self.groups[group].query, context)
+        });
         let root = found.and_then(|f| f.group).map(|parent| {
             // a parent that is looped itself belongs to the outer loop
             self.groups[parent].root.unwrap_or(parent)
         });
         self.groups[group].root = root;
+        let sourced = self.is_sourced(group, self.groups[group].members.len(), context);
+        self.groups[group].sourced = sourced;
         let members = std::mem::take(&mut self.groups[group].members);
         let cuts: &[u32] = root.map_or(&[], |root| &self.groups[root].members);
         let rounds: Vec<Vec<u32>> = rounds(&members, cuts)
             .map(|round| repeats(round, view.steps))
             .filter(|round| round.len() >= 2)
             .collect();
-        for round in rounds {
-            self.emit(group, &round, members.len(), found, view, context);
-        }
+        let n_all = members.len();
         self.groups[group].members = members;
+        for round in rounds {
+            self.emit(group, &round, n_all, found, view, context);
+        }
     }
 
     /// The query whose rows may drive the group: best linked by name, then nearest before its first execution.
@@ -247,6 +403,9 @@ impl Analyser {
             context,
         };
         let mut shape = round.shape(view, found);
+        shape.foreign = self.is_foreign(group, round.members, found, view, context);
+        shape.sourced = self.groups[group].sourced;
+        shape.fanned = view.bound != WindowBound::Parallel && self.is_fanned(group, &round);
         shape.lockstep = found.is_none() && self.in_lockstep(group, n_all);
         let classes = &mut self.accumulated(query).classes;
         let class = match classes.iter().position(|class| class.shape == shape) {
@@ -264,6 +423,15 @@ impl Analyser {
             }
         };
         round.count_in(class, found);
+    }
+
+    /// Was the burst counted in one across sessions?
+    fn is_fanned(&self, group: usize, round: &Round<'_>) -> bool {
+        let Group { client, query, .. } = self.groups[group];
+        let (first, last) = (round.first().start_us, round.last().end_us);
+        self.fans
+            .iter()
+            .any(|&(c, q, start, end)| c == client && q == query && start <= first && last <= end)
     }
 
     /// Does another repeated statement alternate with it, about as often?
@@ -373,15 +541,14 @@ impl Round<'_> {
             ascending: self.ascending(),
             fills_limit: limit > 1 && (self.n() == limit || distinct == limit),
             pages: self.pages(),
-            lockstep: false,
             list_between: self.mostly_between(|step| self.role(step) == Role::List),
             written_back: self.traits.role == Role::Point && self.written_back(),
             locked_before: self.traits.role == Role::Write && self.locked_before(),
-            batched: false,
             ddl: view.last_ddl_us.is_some_and(|ddl| {
                 ddl >= self.first().start_us - DDL_NEAR_US && ddl <= self.last().end_us
             }),
             runs: self.runs(),
+            ..BurstShape::default()
         }
     }
 
@@ -472,17 +639,34 @@ impl Round<'_> {
             .collect();
         idle.sort_unstable();
         let regular = coefficient_of_variation(&idle) < 1.0;
-        let starts_us = (self.last().start_us - self.first().start_us) as f64;
-        let adjacent = self.members[self.n() - 1] - self.members[0] == self.n() as u32 - 1;
         let spacing = match idle[idle.len() / 2] {
-            _ if adjacent && starts_us / ((self.n() - 1) as f64) < PIPELINED_US => {
-                Spacing::Pipelined
-            }
+            _ if self.coarse_clock() => Spacing::Loose,
+            _ if self.pipelined() => Spacing::Pipelined,
             median if median < TIGHT_US => Spacing::Tight,
             median if median < LOOSE_US => Spacing::Loose,
             _ => Spacing::Slow,
         };
         (spacing, regular)
+    }
+
+    /// Does the log's clock tick in seconds?
+    fn coarse_clock(&self) -> bool {
+        self.repeats().all(|step| step.end_us % 1_000_000 == 0)
+    }
+
+    /// Did the client send the next statement before it had the last one's answer?
+    fn pipelined(&self) -> bool {
+        let gaps = (self.n() - 1) as f64;
+        let adjacent = self.members[self.n() - 1] - self.members[0] == self.n() as u32 - 1;
+        let start_us = (self.last().start_us - self.first().start_us) as f64 / gaps;
+        let busy_us: i64 = self.members[..self.n() - 1]
+            .iter()
+            .map(|&at| self.steps[at as usize].end_us - self.steps[at as usize].start_us)
+            .sum();
+        adjacent
+            && !self.first().simple
+            && start_us < PIPELINED_US
+            && start_us - busy_us as f64 / gaps < PIPELINED_IDLE_US
     }
 
     fn count_in(&self, class: &mut BurstClass, found: Option<Found>) {

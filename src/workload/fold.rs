@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, InputFacts, Origin, Outcome, Query, Sink, SkipCount, Statement, Workload,
+    Event, InputFacts, Origin, Outcome, Protocol, Query, Sink, SkipCount, Statement, Workload,
     role::Traits,
     statistics::{Names, Observed, QueryStatistics, Sent},
     symbols::Symbols,
@@ -609,6 +609,7 @@ fn step_of(statement: &Statement<'_>) -> Step {
         end_us: statement.time_us,
         duration_us: statement.duration_us,
         failed: statement.outcome != Outcome::Finished,
+        simple: statement.protocol == Protocol::Simple,
         origin: statement.origin,
         ..Step::default()
     }

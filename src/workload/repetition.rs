@@ -116,6 +116,12 @@ pub struct BurstShape {
     pub ddl: bool,
     /// Equal keys stand side by side: a few look-ups of one request each.
     pub runs: bool,
+    /// More than a quarter of the statements around the repeats have nothing to do with the loop.
+    pub foreign: bool,
+    /// A look-up of one row, itself not clearly driven, precedes each repeat and gives its key: requests of two look-ups each.
+    pub sourced: bool,
+    /// Lies in a burst of the same statement that spans sessions, and is counted there.
+    pub fanned: bool,
 }
 
 /// Bursts of one child that agree in their shape, added up.

@@ -25,6 +25,8 @@ const MAX_IDLE_GAP_US: i64 = 1_000_000;
 pub(super) const LOOK_BACK_US: i64 = 2_000_000;
 /// Statements of one window kept in detail; a longer one is cut and goes on behind the same driver.
 const MAX_STEPS: usize = 4096;
+/// Statements of one client's window across sessions.
+const MAX_CLIENT_STEPS: usize = 1024;
 /// Drivers remembered per session.
 const MAX_RECENT: usize = 6;
 /// Sessions with an open window; beyond, the longest idle ones are closed.
@@ -45,6 +47,8 @@ pub(super) struct Step {
     pub(super) end_us: i64,
     pub(super) duration_us: Option<u64>,
     pub(super) failed: bool,
+    /// Sent by the simple protocol, which always waits for the answer.
+    pub(super) simple: bool,
     pub(super) origin: Origin,
     /// All key operands together.
     pub(super) key: u64,
@@ -132,10 +136,20 @@ struct Request {
     last_us: i64,
 }
 
+/// What one client did on all its sessions, for loops whose body runs on several of them.
+#[derive(Debug, Default)]
+struct ClientWindow {
+    steps: Vec<Step>,
+    gaps: Gaps,
+    busy_until_us: i64,
+    several_sessions: bool,
+}
+
 /// All open windows, and what closed ones gave.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     sessions: Vec<Session>,
+    clients: Vec<ClientWindow>,
     requests: HashMap<u64, Request, foldhash::fast::FixedState>,
     pub(super) analyser: Analyser,
 }
@@ -155,6 +169,7 @@ impl Windows {
             }
             return;
         }
+        self.client_step(step, is_work(role), context);
         let session = &mut self.sessions[at];
         let analyser = &mut self.analyser;
         match role {
@@ -168,6 +183,30 @@ impl Windows {
             }
         }
         session.touch(&step);
+    }
+
+    /// Appends to the client's window across its sessions, or starts another after an idle gap of all of them.
+    fn client_step(&mut self, step: Step, work: bool, context: Context<'_>) {
+        let at = step.client as usize;
+        if self.clients.len() <= at {
+            self.clients.resize_with(at + 1, ClientWindow::default);
+        }
+        let window = &mut self.clients[at];
+        if let Some(last) = window.steps.last() {
+            let idle = step.start_us - window.busy_until_us;
+            let limit = window.gaps.idle_limit_us() + clock_slack_us(&step, last.end_us);
+            if idle > limit || window.steps.len() >= MAX_CLIENT_STEPS {
+                window.close(&mut self.analyser, context);
+            } else {
+                window.gaps.record(idle);
+            }
+        }
+        if work {
+            let first = window.steps.first();
+            window.several_sessions |= first.is_some_and(|first| first.session != step.session);
+            window.steps.push(step);
+        }
+        window.busy_until_us = window.busy_until_us.max(step.end_us);
     }
 
     fn requested(&mut self, step: Step, request: u64, context: Context<'_>) {
@@ -226,6 +265,9 @@ impl Windows {
 
     /// Closes every window, in order of sessions and then of requests' first statements.
     pub(super) fn close(&mut self, context: Context<'_>) {
+        for mut client in std::mem::take(&mut self.clients) {
+            client.close(&mut self.analyser, context);
+        }
         for mut session in std::mem::take(&mut self.sessions) {
             session.close_all(&mut self.analyser, context);
         }
@@ -255,6 +297,17 @@ pub(super) struct Context<'a> {
 
 fn is_work(role: Role) -> bool {
     matches!(role, Role::Point | Role::List | Role::Write | Role::Other)
+}
+
+impl ClientWindow {
+    fn close(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        if self.several_sessions {
+            analyser.client_window(&View::new(&self.steps, WindowBound::Parallel), context);
+        }
+        self.steps.clear();
+        self.gaps = Gaps::default();
+        self.several_sessions = false;
+    }
 }
 
 impl Session {

@@ -63,20 +63,25 @@ pub(in crate::rules) fn finding(
     found: &Loop<'_>,
 ) -> Finding {
     let totals = Totals::of(&found.classes);
-    let (relation, columns) = found
+    let subject::Key { relation, columns } = found
         .child
         .shape
         .as_deref()
-        .map(|shape| subject::key(shape, totals.varying))
+        .map(|shape| subject::child(shape, totals.varying))
         .unwrap_or_default();
     let relation = relation.map(|relation| subject::full_name(audit, relation));
     let parents = parents(audit, found);
-    let client = client::recognise(&found.child.text);
+    let client = client::recognise(&found.child.sample);
     let message = message(found, &totals, relation.as_ref(), &columns, parents.first());
     let remedy = Remedy {
         kind: RemedyKind::Rewrite,
         sql: None,
-        hint: hint::hint(found, client, &columns, parents.first()),
+        hint: hint::hint(
+            found,
+            client,
+            relation.as_ref().map(|r| r.name.as_str()),
+            &columns,
+        ),
         ..Remedy::default()
     };
     let bursts = bursts(found);

@@ -14,7 +14,7 @@ use super::Audit;
 use crate::{
     finding::{Confidence, RuleStatus},
     sql::{Fingerprint, StatementKind},
-    workload::{BurstClass, InputKind, Link, Query, Repetition},
+    workload::{BurstClass, InputKind, Link, Query, Repetition, WindowBound},
 };
 
 /// Which loops a rule is about.
@@ -43,8 +43,6 @@ impl Loops {
 pub(super) struct Loop<'a> {
     /// The repeated statement.
     pub(super) child: &'a Query,
-    /// All its repetitions.
-    pub(super) repetition: &'a Repetition,
     /// The classes judged to be loops, longest first.
     pub(super) classes: Vec<Judged<'a>>,
     /// The best of their confidences.
@@ -58,8 +56,6 @@ pub(super) struct Judged<'a> {
     pub(super) class: &'a BurstClass,
     /// How sure.
     pub(super) confidence: Confidence,
-    /// How the parent is linked to the child.
-    pub(super) link: Link,
 }
 
 /// All loops of that kind, in order of fingerprints.
@@ -91,16 +87,21 @@ fn judge<'a>(audit: &Audit<'a>, child: &'a Query, repetition: &'a Repetition) ->
     let mut short: Vec<Judged<'a>> = Vec::new();
     for class in &repetition.classes {
         let link = link_of(class);
-        let judge = |confidence| Judged {
-            class,
-            confidence,
-            link,
-        };
+        let judge = |confidence| Judged { class, confidence };
         match verdict::verdict(audit.settings, child, &class.shape, link) {
             verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
             verdict::Verdict::TooShort => short.push(judge(Confidence::Medium)),
             verdict::Verdict::No => {}
         }
+    }
+    // what ran on several sessions is counted once, as a whole
+    let parallel = |j: &Judged<'_>| j.class.shape.bound == WindowBound::Parallel;
+    if accepted.iter().any(parallel) {
+        accepted.retain(|judged| !judged.class.shape.fanned);
+        short.retain(|judged| !judged.class.shape.fanned);
+    }
+    if is_chance(audit, &accepted, &short) {
+        return None;
     }
     let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
     let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
@@ -117,9 +118,40 @@ fn judge<'a>(audit: &Audit<'a>, child: &'a Query, repetition: &'a Repetition) ->
     });
     Some(Loop {
         child,
-        repetition,
         classes: accepted,
         confidence,
+    })
+}
+
+/// Short bursts that follow a query which mostly runs without one: the chance neighbours of a busy session.
+fn is_chance(audit: &Audit<'_>, accepted: &[Judged<'_>], short: &[Judged<'_>]) -> bool {
+    /// Runs of the parent before its share of loops says something.
+    const MIN_PARENT_CALLS: u64 = 5;
+    /// A loop of at least this many repeats doesn't come about by chance.
+    const SURELY_A_LOOP: u32 = 10;
+    let doubtful = |j: &&Judged<'_>| {
+        matches!(
+            j.class.shape.bound,
+            WindowBound::Idle | WindowBound::Parallel
+        ) && j.class.shape.repeats < SURELY_A_LOOP
+            && !j.class.shape.fills_limit
+    };
+    if accepted.is_empty() || !accepted.iter().all(|judged| doubtful(&judged)) {
+        return false;
+    }
+    let mut n_bursts: BTreeMap<Fingerprint, u64> = BTreeMap::new();
+    for judged in accepted.iter().chain(short) {
+        if let Some(parent) = judged.class.shape.parent {
+            *n_bursts.entry(parent).or_default() += judged.class.n_bursts;
+        }
+    }
+    n_bursts.into_iter().all(|(parent, n_bursts)| {
+        let calls = audit
+            .snapshot
+            .workload
+            .query(parent)
+            .map_or(0, Query::n_calls);
+        calls >= MIN_PARENT_CALLS && n_bursts * 2 < calls
     })
 }
 

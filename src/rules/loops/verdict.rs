@@ -66,17 +66,26 @@ fn excused(child: &Query, shape: &BurstShape) -> bool {
         || shape.locked_before
         || shape.batched
         || shape.ddl
+        || doubtful(shape)
+}
+
+/// In a window that only idle time bounds, other requests' statements may stand between those of a loop.
+fn doubtful(shape: &BurstShape) -> bool {
+    let bounded = matches!(shape.bound, WindowBound::Tag | WindowBound::Transaction);
+    !bounded && !shape.fills_limit && (shape.foreign || shape.sourced)
 }
 
 /// A read: a driver linked by key is what convinces; windows that surely are one unit of work stand by themselves.
 fn read_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
-    let linked = link >= Link::SameName && shape.driver != Driver::None;
+    let linked = link == Link::ForeignKey && shape.driver != Driver::None;
     let quick = matches!(shape.spacing, Spacing::Pipelined | Spacing::Tight);
     let long = u64::from(shape.repeats) >= MIN_UNDRIVEN_REPEATS;
     match (shape.bound, shape.driver) {
-        (WindowBound::Tag | WindowBound::Parallel, _) => Some(Confidence::High),
+        (WindowBound::Tag, _) | (WindowBound::Transaction, Driver::Within | Driver::Before) => {
+            Some(Confidence::High)
+        }
+        (WindowBound::Parallel, _) => (linked || shape.fills_limit).then_some(Confidence::High),
         (WindowBound::Transaction, Driver::None) => (!shape.runs).then_some(Confidence::Medium),
-        (WindowBound::Transaction, _) => Some(Confidence::High),
         (WindowBound::Idle, Driver::None) => None,
         (WindowBound::Idle, _) if linked && quick => Some(Confidence::High),
         (WindowBound::Idle, _) if linked && shape.fills_limit => Some(Confidence::High),
@@ -95,12 +104,15 @@ fn write_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
     let quick = matches!(shape.spacing, Spacing::Pipelined | Spacing::Tight);
     let long = u64::from(shape.repeats) >= MIN_UNDRIVEN_REPEATS;
     match shape.bound {
+        _ if shape.spacing == Spacing::Pipelined => None,
         WindowBound::Tag | WindowBound::Transaction => Some(Confidence::High),
-        WindowBound::Parallel => Some(Confidence::Medium),
+        WindowBound::Parallel => linked.then_some(Confidence::Medium),
         WindowBound::Idle if linked && quick => Some(Confidence::High),
         WindowBound::Idle if linked => (shape.regular || long).then_some(Confidence::Medium),
         WindowBound::Idle => {
-            (quick && long && shape.regular && !shape.lockstep).then_some(Confidence::Medium)
+            let counted = shape.spacing == Spacing::Loose && shape.regular && shape.ascending;
+            let alone = long && !shape.lockstep && !shape.foreign;
+            (alone && (quick || counted)).then_some(Confidence::Medium)
         }
     }
 }

@@ -82,16 +82,23 @@ pub(super) fn outermost(statement: &Statement, shape: &mut QueryShape) {
     }
 }
 
-/// `SELECT count(…)`, alone and ungrouped.
+/// `SELECT count(…)`, alone and ungrouped, cast or not.
 fn is_count(select: &Select) -> bool {
     let ungrouped =
         matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
     match select.projection.as_slice() {
         [item] => {
             ungrouped
-                && matches!(output_expr(item).map(strip), Some(Expr::Function(f)) if names::last(&f.name) == "count" && f.over.is_none())
+                && matches!(output_expr(item).map(uncast), Some(Expr::Function(f)) if names::last(&f.name) == "count" && f.over.is_none())
         }
         _ => false,
+    }
+}
+
+fn uncast(expr: &Expr) -> &Expr {
+    match strip(expr) {
+        Expr::Cast { expr, .. } => strip(expr),
+        other => other,
     }
 }
 

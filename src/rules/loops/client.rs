@@ -61,7 +61,10 @@ static MARKS: &[(Client, Marks)] = &[
     }),
     (Client::Django, |sql| {
         let row = first_column(sql, "SELECT ").is_some_and(|column| {
-            column.starts_with('"') && column.contains("\".\"") && column.ends_with('"')
+            column.starts_with('"')
+                && column.contains("\".\"")
+                && column.ends_with('"')
+                && !column.contains(" AS ")
         });
         let special = sql.contains("AS \"__count\"") || sql.starts_with("SELECT 1 AS \"a\" FROM");
         let written = sql.starts_with("INSERT INTO \"")

@@ -8,6 +8,7 @@ mod completions;
 mod connect;
 mod context;
 mod demo;
+pub mod doctor;
 mod error;
 mod gather;
 pub mod logs;
@@ -58,6 +59,7 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
         Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Rules(args) => rules::run(&args, context),
         Command::Capture(args) => capture::run(&args, context).await,
+        Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Plan(args) => plan::run(&args, context).await,
         Command::Completions(args) => completions::completions(&args, context),
         Command::Man => completions::man(context),

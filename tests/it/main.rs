@@ -8,6 +8,7 @@
 
 mod cli;
 mod db;
+mod doctor;
 mod examples;
 mod migrate;
 mod pgbouncer;

@@ -32,7 +32,7 @@ pub(super) fn durations(patient: Patient<'_>) -> Vec<Diagnosis> {
     let mut diagnosis = Diagnosis::lacking(found, means).change(
         patient.service.set("log_transaction_sample_rate", SAMPLE_RATE,
             patient.was_set("log_transaction_sample_rate"), Effect::Reload),
-        "200 to 500 bytes of log per statement of the sampled transactions; parameters and literals stand in the log in clear",
+        "some 200 to 500 bytes of log per statement of the sampled transactions; parameters and literals stand in the log in clear",
     );
     diagnosis.fix.push(
         "(or, for an hour on a quiet server, log_min_duration_statement = 0: every statement)"

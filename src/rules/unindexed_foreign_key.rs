@@ -195,8 +195,12 @@ fn finding(
     let why = match removed.statements.len() {
         0 => format!("{} rows were deleted there", removed.n_deleted),
         n => format!(
-            "{n} statement{} remove rows there",
-            if n == 1 { "" } else { "s" }
+            "{n} {} rows there",
+            if n == 1 {
+                "statement removes"
+            } else {
+                "statements remove"
+            }
         ),
     };
     let first = removed.statements.first();

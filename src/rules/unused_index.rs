@@ -181,8 +181,10 @@ fn window_in_words(days: f64) -> String {
         format!("{days:.0} days")
     } else if hours >= 2.0 {
         format!("{hours:.0} hours")
-    } else {
+    } else if hours * 60.0 >= 1.5 {
         format!("{:.0} minutes", hours * 60.0)
+    } else {
+        "a minute".to_owned()
     }
 }
 

@@ -158,7 +158,8 @@ fn impact(audit: &Audit<'_>, totals: &Totals) -> Impact {
         total_time_ms: totals.total_us as f64 / 1e3,
         saved_time_ms: saved_trips as f64 * ROUND_TRIP_MS,
         saved_share: 0.0,
-        basis: ImpactBasis::CalibratedEstimate,
+        // the log times the server, not the network: no measured time stands behind the trips
+        basis: ImpactBasis::None,
         source: ImpactSource::Log,
         window_s: workload
             .input(InputKind::Log)

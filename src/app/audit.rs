@@ -92,6 +92,7 @@ pub async fn run_audit(
         snapshot,
         failed,
         notes,
+        ..
     } = gather::gather(inputs, context).await?;
     let spinner = context.spinner("pricing index candidates");
     let advice = priced(&snapshot, server.as_ref(), pricing, judging).await;

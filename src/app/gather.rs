@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) snapshot: Snapshot,
+    /// Logs that gave something.
+    pub(super) n_logs: usize,
     /// Named inputs that gave nothing.
     pub(super) failed: Vec<Error>,
     /// Remarks for the report.
@@ -38,6 +40,7 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
     );
     let mut gathered = Gathered::default();
     gathered.snapshot.workload = from_logs.workload;
+    gathered.n_logs = from_logs.n_read;
     gathered.failed = from_logs.failed;
     match from_server {
         None => {}
@@ -50,14 +53,13 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
 impl Gathered {
     fn take_up(&mut self, from_server: FromServer, users: &[String]) {
         let workload = &mut self.snapshot.workload;
-        let has_log = !workload.inputs.is_empty();
         self.snapshot.catalog = Some(from_server.catalog);
         match from_server.statements {
             None => {}
             Some(Ok((entries, facts))) => {
                 workload.add_pg_stat_statements(of_users(entries, users), facts);
             }
-            Some(Err(error)) if has_log => {
+            Some(Err(error)) if self.n_logs > 0 => {
                 self.notes
                     .push(format!("{error}: statements are those of the log alone"));
             }
@@ -71,7 +73,7 @@ impl Gathered {
 
     /// Itself, unless no input gave anything: then the last error ends the run, and the others are told before.
     fn something(mut self, context: &Context) -> Result<Self, Error> {
-        let nothing = self.snapshot.catalog.is_none() && self.snapshot.workload.inputs.is_empty();
+        let nothing = self.snapshot.catalog.is_none() && self.n_logs == 0;
         let last = if nothing { self.failed.pop() } else { None };
         match last {
             None => Ok(self),

@@ -1,14 +1,27 @@
 //! Query logs: opened here, read and folded off the event loop; a file that can't be read leaves the others.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
-use super::{Context, Error, ErrorKind};
+use super::{Context, Error, ErrorKind, path_text};
 use crate::{
     cli::{FilterArgs, LogArgs},
-    workload::Workload,
+    source::{self, FORMATS, Input, SourceError},
+    workload::{Event, Fold, Origin, Sink, Statement, Workload},
 };
+
+/// How often the progress bar moves.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Logs to read, and how.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +53,8 @@ pub struct LogFilter {
 #[derive(Debug, Default)]
 pub(super) struct ReadLogs {
     pub(super) workload: Workload,
+    /// Files that gave something.
+    pub(super) n_read: usize,
     /// Files that gave nothing.
     pub(super) failed: Vec<Error>,
 }
@@ -92,10 +107,203 @@ fn time(text: &str, now: Timestamp) -> Option<Timestamp> {
     now.checked_sub(age).ok()
 }
 
-/// Reads the logs and folds them.
+/// Reads the logs and folds them, on threads of their own.
 pub(super) async fn read(logs: LogInputs, context: &Context) -> ReadLogs {
-    let _ = (logs, context);
-    ReadLogs::default()
+    if logs.files.is_empty() {
+        return ReadLogs::default();
+    }
+    let n_read = Arc::new(AtomicU64::new(0));
+    let bar = context.byte_bar("reading logs", n_bytes(&logs.files));
+    let mut reading = tokio::task::spawn_blocking({
+        let n_read = Arc::clone(&n_read);
+        move || read_now(logs, &n_read)
+    });
+    loop {
+        tokio::select! {
+            done = &mut reading => {
+                return done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+            }
+            () = tokio::time::sleep(TICK) => bar.at(n_read.load(Relaxed)),
+        }
+    }
+}
+
+/// Bytes on disk of the files whose size is known.
+fn n_bytes(files: &[PathBuf]) -> u64 {
+    let sizes = files.iter().filter_map(|path| fs::metadata(path).ok());
+    sizes.map(|facts| facts.len()).sum()
+}
+
+fn read_now(logs: LogInputs, n_read: &Arc<AtomicU64>) -> ReadLogs {
+    let options = match options(&logs) {
+        Ok(options) => options,
+        Err(error) => {
+            return ReadLogs {
+                failed: vec![error],
+                ..ReadLogs::default()
+            };
+        }
+    };
+    let inputs = logs.files.iter().map(|path| input(path, n_read)).collect();
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let filters = logs.filter.filters();
+    let filter = Arc::new(logs.filter);
+    let sink = Filtered::new(Fold::leading(), &filter);
+    let following = || Filtered::new(Fold::default(), &filter);
+    let reading = source::read(inputs, &options, n_threads, sink, following);
+    let workload = reading.sink.inner.finish(reading.inputs);
+    let unreadable: Vec<usize> = reading.failures.iter().map(|(at, _)| *at).collect();
+    let mut failed: Vec<Error> = reading
+        .failures
+        .into_iter()
+        .map(|(_, error)| error.into())
+        .collect();
+    if !filters {
+        let numbered = workload.inputs.iter().enumerate();
+        let silent =
+            numbered.filter(|(at, input)| input.n_statements == 0 && !unreadable.contains(at));
+        failed.extend(silent.map(|(_, input)| without_statements(&input.name)));
+    }
+    ReadLogs {
+        n_read: logs.files.len() - failed.len().min(logs.files.len()),
+        workload,
+        failed,
+    }
+}
+
+/// A log that holds none must not pass for one without findings.
+fn without_statements(name: &str) -> Error {
+    Error::new(ErrorKind::Input, format!("{name} holds no statement")).hint(
+        "log them: log_min_duration_statement = 0 on the server, or for the role; a threshold logs slow statements only",
+    )
+}
+
+fn options(logs: &LogInputs) -> Result<source::Options, Error> {
+    let format = match &logs.format {
+        None => None,
+        Some(name) => Some(
+            FORMATS
+                .iter()
+                .find(|format| format.name == name)
+                .copied()
+                .ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Usage,
+                        format!("no log format is called {name:?}"),
+                    )
+                })?,
+        ),
+    };
+    Ok(source::Options {
+        format,
+        log_line_prefix: logs.prefix.clone(),
+        since_us: logs.filter.since_us,
+        until_us: logs.filter.until_us,
+        ..source::Options::default()
+    })
+}
+
+fn input(path: &Path, n_read: &Arc<AtomicU64>) -> Input {
+    let reader: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(LazyFile {
+            path: path.to_owned(),
+            file: None,
+            n_read: Arc::clone(n_read),
+        })
+    };
+    Input {
+        name: path_text(path),
+        reader,
+    }
+}
+
+/// A file that is opened when it is read first: a thousand logs need not be open at once. Counts what is read, for the progress bar.
+struct LazyFile {
+    path: PathBuf,
+    file: Option<fs::File>,
+    n_read: Arc<AtomicU64>,
+}
+
+impl Read for LazyFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(fs::File::open(&self.path)?),
+        };
+        let n = file.read(buffer)?;
+        self.n_read.fetch_add(n as u64, Relaxed);
+        Ok(n)
+    }
+}
+
+/// Leaves out statements of other roles and applications on their way into the fold.
+struct Filtered<S> {
+    inner: S,
+    filter: Arc<LogFilter>,
+}
+
+impl<S> Filtered<S> {
+    fn new(inner: S, filter: &Arc<LogFilter>) -> Self {
+        Self {
+            inner,
+            filter: Arc::clone(filter),
+        }
+    }
+}
+
+impl<S: Sink> Sink for Filtered<S> {
+    fn event(&mut self, event: &Event<'_>) {
+        let wanted = match event {
+            Event::Statement(statement)
+            | Event::MoreTime(statement)
+            | Event::Weighted { statement, .. } => self.filter.wants(statement),
+            Event::Fact(_) => true,
+        };
+        if wanted {
+            self.inner.event(event);
+        }
+    }
+
+    fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]) {
+        self.inner.skipped(reason, origin, example);
+    }
+
+    fn append(&mut self, following: Self) {
+        self.inner.append(following.inner);
+    }
+}
+
+impl LogFilter {
+    /// Something may be left out.
+    fn filters(&self) -> bool {
+        let Self {
+            users,
+            applications,
+            since_us,
+            until_us,
+        } = self;
+        !users.is_empty() || !applications.is_empty() || since_us.is_some() || until_us.is_some()
+    }
+
+    fn wants(&self, statement: &Statement<'_>) -> bool {
+        is_among(&self.users, statement.user) && is_among(&self.applications, statement.application)
+    }
+}
+
+/// Is the name one of those asked for? All are when none is asked for.
+fn is_among(names: &[String], name: &[u8]) -> bool {
+    names.is_empty() || names.iter().any(|wanted| wanted.as_bytes() == name)
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        let hint = error.hint();
+        Self::new(ErrorKind::Input, error.to_string())
+            .because(error)
+            .hint(hint)
+    }
 }
 
 #[cfg(test)]

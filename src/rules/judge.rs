@@ -96,6 +96,7 @@ fn observations(audit: &Audit<'_>) -> Vec<Observation> {
     let inputs = workload
         .inputs
         .iter()
+        .filter(|input| input.n_statements > 0 || input.from_us.is_some())
         .map(|input| observation(input, workload));
     inputs.chain(catalog_observation(audit)).collect()
 }

@@ -41,7 +41,7 @@ fn starts_record(text: &[u8]) -> bool {
         return false;
     }
     match Fields::read(text) {
-        Some(fields) => WIDTHS.contains(&fields.n),
+        Some(fields) => WIDTHS.contains(&fields.n) && fields.fit(text),
         None => false,
     }
 }
@@ -114,6 +114,9 @@ fn broken(
     next.unwrap_or(chunk.len())
 }
 
+/// Longest time with milliseconds and a zone's name or offset, bytes: `2026-11-22 23:54:59.118 America/Argentina/ComodRivadavia` is 58.
+const MAX_TIME_BYTES: usize = 64;
+
 /// Where the columns of one record stand, quotes included.
 struct Fields {
     ranges: [(u32, u32); MAX_WIDTH],
@@ -141,6 +144,15 @@ impl Fields {
                 return Some(fields);
             }
         }
+    }
+
+    /// The first column is a time and nothing more, the process id a number: a line of a stderr log may have as many commas.
+    fn fit(&self, text: &[u8]) -> bool {
+        let time = self.raw(text, 0);
+        let process = self.raw(text, 3);
+        time.len() <= MAX_TIME_BYTES
+            && !time.contains(&b'[')
+            && process.iter().all(u8::is_ascii_digit)
     }
 
     fn raw<'a>(&self, text: &'a [u8], column: usize) -> &'a [u8] {

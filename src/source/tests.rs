@@ -387,3 +387,27 @@ proptest! {
         let _ = reading(&bytes, &options, 2);
     }
 }
+
+/// Seen on a pgbench server's log: a line of the stderr format with as many commas as csvlog has columns.
+#[test]
+fn commas_do_not_make_a_csv_log() {
+    for n in 20..30 {
+        let list = vec!["1"; n].join(", ");
+        let log = format!(
+            "2026-11-22 23:54:59.118 UTC [32730] u@d/app LOG:  duration: 0.040 ms  statement: SELECT {list}\n"
+        );
+        let input = Input {
+            name: "a.log".to_owned(),
+            reader: Box::new(Cursor::new(log.into_bytes())),
+        };
+        let reading = read(
+            vec![input],
+            &Options::default(),
+            1,
+            Collected::default(),
+            Collected::default,
+        );
+        assert_eq!(reading.inputs[0].format, "stderr", "{n} columns");
+        assert_eq!(reading.sink.events.len(), 1);
+    }
+}

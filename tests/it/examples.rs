@@ -1,11 +1,12 @@
 //! Every rule's examples, run: the bad ones fire, the good ones don't, and a remedy applied makes the finding go away.
 
 use pgassay::{
+    advise::Advice,
     finding::{Finding, RemedyKind},
-    rules::{Example, Expect, RULES, Rule},
+    rules::{Audit, Example, Expect, RULES, Rule, Settings},
 };
 
-use crate::support::{self, Database, auditing};
+use crate::support::{self, Database, auditing, logs};
 
 #[tokio::test]
 async fn examples_of_duplicate_index() {
@@ -25,6 +26,16 @@ async fn examples_of_missing_index() {
 #[tokio::test]
 async fn examples_of_missing_partial_index() {
     run("missing-partial-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_n_plus_one() {
+    run("n-plus-one").await;
+}
+
+#[tokio::test]
+async fn examples_of_n_plus_one_write() {
+    run("n-plus-one-write").await;
 }
 
 #[tokio::test]
@@ -68,6 +79,10 @@ async fn run(id: &str) {
         .find(|rule| rule.id == id)
         .expect("a registered rule");
     for example in rule.examples {
+        if example.ddl.is_empty() {
+            on_log_alone(rule, example);
+            continue;
+        }
         let database = support::database("example").await;
         each(&database, example.ddl).await;
         let findings = findings(&database, rule, example).await;
@@ -90,6 +105,25 @@ async fn run(id: &str) {
                 fixed(&database, rule, example, finding).await;
             }
         }
+    }
+}
+
+/// An example without a database: the log says it all.
+fn on_log_alone(rule: &Rule, example: &Example) {
+    let (snapshot, settings) = (logs::snapshot_of(example.log), Settings::default());
+    let findings = (rule.check)(&Audit {
+        snapshot: &snapshot,
+        advice: &Advice::default(),
+        settings: &settings,
+    });
+    let relations: Vec<&str> = findings
+        .iter()
+        .filter_map(|finding| finding.subject.relation.as_ref())
+        .map(|name| name.name.as_str())
+        .collect();
+    match example.expect {
+        Expect::Silence => assert!(findings.is_empty(), "{}: {findings:#?}", example.title),
+        Expect::Finding(relation) => assert_eq!(relations, [relation], "{}", example.title),
     }
 }
 

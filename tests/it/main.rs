@@ -11,6 +11,7 @@ mod db;
 mod doctor;
 mod examples;
 mod migrate;
+mod n_plus_one;
 mod pgbouncer;
 mod report;
 mod server;

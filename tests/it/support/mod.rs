@@ -1,6 +1,7 @@
 //! What tests share: one throwaway server a test process, and a database of its own for each test that asks.
 
 pub(crate) mod auditing;
+pub(crate) mod logs;
 pub(crate) mod workload;
 
 use std::{

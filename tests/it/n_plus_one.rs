@@ -1,0 +1,161 @@
+//! The N+1 rules on real logs of real clients (`fixtures/n-plus-one/`): every planted loop is found, everything else is left alone.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use pgassay::{
+    advise::Advice,
+    finding::{Confidence, Evidence, Finding, Severity},
+    rules::{Audit, RULES, Settings},
+    snapshot::Snapshot,
+};
+use serde::Deserialize;
+
+use crate::support::logs;
+
+/// A loop that a log holds.
+#[derive(Debug, Deserialize)]
+struct Planted {
+    rule: String,
+    relation: String,
+    columns: Vec<String>,
+    kind: String,
+    n: u64,
+}
+
+impl Planted {
+    /// Is that finding about it? The number of repeats may be off by a tenth.
+    fn is(&self, finding: &Finding) -> bool {
+        let Evidence::NPlusOne(evidence) = &finding.evidence else {
+            return false;
+        };
+        let subject = &finding.subject;
+        self.rule == finding.rule
+            && subject
+                .relation
+                .as_ref()
+                .is_some_and(|r| r.name == self.relation)
+            && subject.columns == self.columns
+            && evidence.statement_kind == self.kind
+            && evidence.n_repeats.abs_diff(self.n) * 10 <= self.n
+    }
+}
+
+/// What came of one log.
+#[derive(Debug, Default)]
+struct Score {
+    found: u64,
+    missed: Vec<String>,
+    wrong: Vec<String>,
+    /// Findings of high confidence, and those of them that are right.
+    high: (u64, u64),
+}
+
+fn corpus(part: &str) -> BTreeMap<String, Vec<Planted>> {
+    let truth = folder(part).join("truth.json");
+    serde_json::from_str(&fs::read_to_string(truth).unwrap()).unwrap()
+}
+
+fn folder(part: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/n-plus-one")
+        .join(part)
+}
+
+/// The findings of both rules that count: above info, confidence medium or high.
+fn findings(snapshot: &Snapshot) -> Vec<Finding> {
+    let (advice, settings) = (Advice::default(), Settings::default());
+    let audit = Audit {
+        snapshot,
+        advice: &advice,
+        settings: &settings,
+    };
+    RULES
+        .iter()
+        .filter(|rule| rule.id.starts_with("n-plus-one"))
+        .flat_map(|rule| (rule.check)(&audit))
+        .filter(|f| f.severity > Severity::Info && f.confidence >= Confidence::Medium)
+        .collect()
+}
+
+fn score(part: &str, log: &str, planted: &[Planted]) -> Score {
+    let snapshot = logs::snapshot(&folder(part).join(log));
+    let mut left: Vec<&Planted> = planted.iter().collect();
+    let mut score = Score::default();
+    for finding in findings(&snapshot) {
+        let hit = left.iter().position(|planted| planted.is(&finding));
+        if finding.confidence == Confidence::High {
+            score.high.0 += 1;
+            score.high.1 += u64::from(hit.is_some());
+        }
+        match hit {
+            Some(at) => {
+                left.remove(at);
+                score.found += 1;
+            }
+            None => score.wrong.push(format!("{log}: {}", finding.message)),
+        }
+    }
+    score.missed = left
+        .iter()
+        .map(|planted| format!("{log}: {planted:?}"))
+        .collect();
+    score
+}
+
+#[test]
+fn every_planted_loop_is_found_and_nothing_else() {
+    let (mut wrong, mut missed) = (Vec::new(), Vec::new());
+    for (log, planted) in corpus("tuning") {
+        let score = score("tuning", &log, &planted);
+        wrong.extend(score.wrong);
+        missed.extend(score.missed);
+    }
+    assert!(
+        wrong.is_empty() && missed.is_empty(),
+        "wrong {wrong:#?}\nmissed {missed:#?}"
+    );
+}
+
+/// Prints precision and recall per client of both parts of the corpus: `cargo test --test it n_plus_one::scores -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints a table for benches/README.md; what must hold is asserted by its neighbours"]
+fn scores() {
+    for part in ["tuning", "held-out"] {
+        let mut clients: BTreeMap<String, Score> = BTreeMap::new();
+        for (log, planted) in corpus(part) {
+            let one = score(part, &log, &planted);
+            let client = log.split('/').next().unwrap().to_owned();
+            for sum in [client, format!("~ {part}, all")] {
+                let sum = clients.entry(sum).or_default();
+                sum.found += one.found;
+                sum.missed.extend(one.missed.iter().cloned());
+                sum.wrong.extend(one.wrong.iter().cloned());
+                sum.high.0 += one.high.0;
+                sum.high.1 += one.high.1;
+            }
+        }
+        eprintln!(
+            "| {part} | found | missed | wrong | precision | recall | right of high |\n|---|---|---|---|---|---|---|"
+        );
+        for (client, score) in &clients {
+            let (missed, wrong) = (score.missed.len() as u64, score.wrong.len() as u64);
+            let share = |n: u64, of: u64| if of == 0 { 1.0 } else { n as f64 / of as f64 };
+            eprintln!(
+                "| {client} | {} | {missed} | {wrong} | {:.3} | {:.3} | {} of {} |",
+                score.found,
+                share(score.found, score.found + wrong),
+                share(score.found, score.found + missed),
+                score.high.1,
+                score.high.0,
+            );
+        }
+        for (client, score) in clients
+            .iter()
+            .filter(|(client, _)| !client.starts_with('~'))
+        {
+            for line in score.wrong.iter().chain(&score.missed) {
+                eprintln!("{client}: {line}");
+            }
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::{
         Summary, TopQuery,
     },
     plan::WhatIfKind,
-    sql::Fingerprint,
+    sql::{Fingerprint, StatementKind},
     workload::{InputFacts, InputKind, Loads, Query, Workload},
 };
 
@@ -256,6 +256,19 @@ fn skipped(audit: &Audit<'_>) -> Vec<Skipped> {
     let workload = &audit.snapshot.workload;
     for skip in &workload.skipped {
         add(&skip.reason, skip.n, skip.example.clone());
+    }
+    for query in &workload.queries {
+        let unread = query
+            .shape_error
+            .as_ref()
+            .filter(|_| query.kind != StatementKind::Utility);
+        if let Some(error) = unread {
+            add(
+                &format!("statements read by their words alone: {error}"),
+                1,
+                query.text.clone(),
+            );
+        }
     }
     for (reason, n, fingerprint) in &audit.advice.skipped {
         let text = workload.query(*fingerprint).map(|query| query.text.clone());

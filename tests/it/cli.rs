@@ -506,3 +506,177 @@ fn a_folder_that_cannot_be_written() {
         .exits(2)
         .hides("panicked");
 }
+
+const STATEMENT: &str = "2026-11-22 23:54:59.119 UTC [1] u@d/a LOG:  duration: 0.040 ms  statement: SELECT * FROM t WHERE a = 1\n";
+
+/// A log with that content, checked.
+fn check(content: &[u8], arguments: &[&str]) -> Run {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content).unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    pgassay(&[&["check", &path], arguments].concat())
+}
+
+#[test]
+fn what_is_no_log_says_so() {
+    let program = fs::read(env!("CARGO_BIN_EXE_pgassay")).unwrap();
+    let mysql = "/usr/sbin/mysqld, Version: 8.0.36 (MySQL Community Server - GPL). started with:\nTcp port: 3306  Unix socket: /var/run/mysqld/mysqld.sock\nTime                 Id Command    Argument\n";
+    let utf16: Vec<u8> = STATEMENT
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    check(b"", &[])
+        .exits(2)
+        .complains("is empty", "log_min_duration_statement");
+    check(&program[..4096], &[])
+        .exits(2)
+        .complains("not a PostgreSQL log", "server's log");
+    check(mysql.as_bytes(), &[])
+        .exits(2)
+        .complains("MySQL", "PostgreSQL only");
+    check(&[b"\xff\xfe", utf16.as_slice()].concat(), &[])
+        .exits(2)
+        .complains("UTF-16", "iconv");
+    check(b"hello\nworld\n", &[]).exits(2).hides("panicked");
+    pgassay(&["check", "/nonexistent.log"])
+        .exits(2)
+        .complains("/nonexistent.log", "exists");
+    pgassay(&["check", "/"])
+        .exits(2)
+        .complains("cannot read /", "file");
+}
+
+/// A log that holds no statement must not pass for a clean one.
+#[test]
+fn a_log_without_statements() {
+    let log = "2026-11-22 23:54:59.119 UTC [1] LOG:  checkpoint starting: time\n".repeat(3);
+    check(log.as_bytes(), &[])
+        .exits(2)
+        .complains("holds no statement", "log_min_duration_statement");
+}
+
+#[test]
+fn the_rest_of_a_damaged_log_is_still_read() {
+    let broken = format!(
+        "{STATEMENT}2026-11-22 23:54:59.2 UTC [1] u@d/a LOG:  duration: 1.0 ms  statement: SELECT FROM WHERE a b c d\n2026-11-22 23:54:59.3 UTC [1] u@d/a LOG:  durat"
+    );
+    let run = check(broken.as_bytes(), &["--format", "json"]).exits(0);
+    let report = run.json();
+    assert_eq!(report["summary"]["n_statements"], 2);
+    let skipped = report["summary"]["skipped"].as_array().unwrap();
+    let reasons: Vec<&str> = skipped
+        .iter()
+        .map(|skip| skip["reason"].as_str().unwrap())
+        .collect();
+    assert!(
+        reasons.iter().any(|reason| reason.contains("cut off")),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().any(|reason| reason.contains("parser")),
+        "{reasons:?}"
+    );
+}
+
+/// What could be audited is; the exit code says that something lacked.
+#[test]
+fn one_input_of_two_gives_nothing() {
+    let mut log = tempfile::NamedTempFile::new().unwrap();
+    log.write_all(STATEMENT.as_bytes()).unwrap();
+    let path = log.path().to_str().unwrap();
+    pgassay(&["check", path, "/nonexistent.log"])
+        .exits(2)
+        .complains("/nonexistent.log", "exists")
+        .prints("select * from t where a = $1");
+    pgassay(&[
+        "check",
+        path,
+        "--database-url",
+        "postgres://u:sekret@127.0.0.1:1/d",
+    ])
+    .exits(2)
+    .complains("127.0.0.1:1", "host and port")
+    .prints("select * from t where a = $1")
+    .hides("sekret");
+    Run::of(command(&["check", path]).env("DATABASE_URL", "postgres://u:sekret@127.0.0.1:1/d"))
+        .exits(0)
+        .prints("select * from t where a = $1");
+}
+
+#[test]
+fn logs_are_filtered_while_they_are_read() {
+    let other = STATEMENT
+        .replace("u@d/a", "v@d/b")
+        .replace("23:54", "23:58");
+    let log = format!("{STATEMENT}{other}{other}");
+    let n = |arguments: &[&str]| {
+        let run = check(log.as_bytes(), &[&["--format", "json"], arguments].concat()).exits(0);
+        run.json()["summary"]["n_statements"].as_u64().unwrap()
+    };
+    assert_eq!(n(&[]), 3);
+    assert_eq!(n(&["--user", "u"]), 1);
+    assert_eq!(n(&["--application", "b"]), 2);
+    assert_eq!(n(&["--since", "2026-11-22T23:56:00Z"]), 2);
+    assert_eq!(n(&["--until", "2026-11-22T23:56:00Z"]), 1);
+    assert_eq!(n(&["--since", "2030-01-01T00:00:00Z"]), 0);
+    check(log.as_bytes(), &["--since", "soon"])
+        .exits(2)
+        .complains("--since", "2026-11-22T10:00:00Z");
+}
+
+#[test]
+fn a_log_comes_from_stdin_too() {
+    let mut child = command(&["check", "-", "--format", "json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(STATEMENT.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["summary"]["n_statements"], 1);
+    assert_eq!(report["observations"][0]["name"], "stdin");
+}
+
+/// An N+1 in a log, from the log to the exit code.
+#[test]
+fn a_loop_in_a_log_fails_the_check() {
+    let mut log = String::new();
+    for page in 0..5 {
+        let line = |ms: usize, sql: String| {
+            format!(
+                "2026-11-22 10:0{page}:00.{ms:03} UTC [7] u@shop/web LOG:  duration: 0.100 ms  statement: {sql}\n"
+            )
+        };
+        log.push_str(&line(
+            0,
+            "SELECT id, author_id FROM books ORDER BY id LIMIT 20".into(),
+        ));
+        for i in 1..=20 {
+            log.push_str(&line(
+                i,
+                format!("SELECT id, name FROM authors WHERE id = {}", page * 20 + i),
+            ));
+        }
+    }
+    check(log.as_bytes(), &[])
+        .exits(1)
+        .prints("n-plus-one")
+        .prints("authors");
+    check(log.as_bytes(), &["--fail-on", "never"])
+        .exits(0)
+        .prints("n-plus-one");
+    check(log.as_bytes(), &["--rule", "none"])
+        .exits(0)
+        .hides("n-plus-one");
+    check(log.as_bytes(), &["--relation", "books"])
+        .exits(0)
+        .prints("No findings");
+}

@@ -147,12 +147,8 @@ impl Analyser {
         let n_all = members.len();
         self.groups[group].members = members;
         for round in rounds {
-            let first_session = round.first().map(|&at| view.steps[at as usize].session);
-            let spread = round
-                .iter()
-                .any(|&at| Some(view.steps[at as usize].session) != first_session);
             if round.len() >= MIN_FAN
-                && spread
+                && self.is_fanned_out(parent, &round, view)
                 && !self.is_foreign(group, &round, Some(found), view, context)
             {
                 let (first, last) = (round[0] as usize, round[round.len() - 1] as usize);
@@ -168,6 +164,18 @@ impl Analyser {
                 self.emit(group, &round, n_all, Some(found), view, context);
             }
         }
+    }
+
+    /// Ran most of the round on sessions that did not run the driver themselves? Else these are requests side by side, each with a loop.
+    fn is_fanned_out(&self, parent: usize, round: &[u32], view: &View<'_>) -> bool {
+        let session = |at: u32| view.steps[at as usize].session;
+        let own: Vec<u32> = self.groups[parent]
+            .members
+            .iter()
+            .map(|&at| session(at))
+            .collect();
+        let lent = round.iter().filter(|&&at| !own.contains(&session(at)));
+        lent.count() * 2 >= round.len()
     }
 
     /// Is more than a quarter of what ran from the burst's first to its last repeat foreign to the loop?

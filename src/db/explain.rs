@@ -1,8 +1,11 @@
 //! EXPLAIN of one statement inside an open transaction, generic where it has parameters.
 //!
 //! `EXPLAIN … $1` needs values, and any value gives a custom plan. What works on 13–18: PREPARE under a name of ours, EXPLAIN EXECUTE with
-//! NULLs under `plan_cache_mode = force_generic_plan`, DEALLOCATE. The prepared statement outlives a ROLLBACK, so it is removed in the
-//! same transaction; when that fails the connection is closed.
+//! NULLs under `plan_cache_mode = force_generic_plan`, DEALLOCATE. The prepared statement outlives a ROLLBACK, so whoever asks removes it
+//! in the same transaction ([`Asked::removal`]); when that fails the connection is closed.
+//!
+//! A NULL for a parameter of a domain runs the domain's checks: admission lets no statement pass that reaches a domain whose checks lead to
+//! code of the database's own.
 
 use serde_json::value::RawValue;
 use tokio_postgres::{
@@ -36,8 +39,13 @@ pub(super) trait Transaction: Sync {
         params: &[Param<'_>],
     ) -> impl Future<Output = Result<Vec<Row>, Failure>> + Send;
 
-    /// `n` statements of our own over the simple protocol.
-    fn try_batch(&self, n: u64, sql: &str) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Two of them without waiting for the first's answer: one round trip. When the first fails the transaction is aborted, and the second
+    /// fails with it.
+    fn try_both(
+        &self,
+        first: &str,
+        second: &str,
+    ) -> impl Future<Output = (Result<Vec<Row>, Failure>, Result<Vec<Row>, Failure>)> + Send;
 }
 
 impl Transaction for Guarded {
@@ -45,8 +53,12 @@ impl Transaction for Guarded {
         Self::try_query(self, sql, params).await
     }
 
-    async fn try_batch(&self, n: u64, sql: &str) -> Result<(), Failure> {
-        Self::try_batch(self, n, sql).await
+    async fn try_both(
+        &self,
+        first: &str,
+        second: &str,
+    ) -> (Result<Vec<Row>, Failure>, Result<Vec<Row>, Failure>) {
+        Self::try_both(self, first, second).await
     }
 }
 
@@ -79,76 +91,54 @@ impl Explained {
     }
 }
 
-/// Plans a text that [`super::admission`] let pass (or that runs on a server of our own).
-pub(super) async fn explain(
-    transaction: &impl Transaction,
-    sql: &str,
-) -> Result<Explained, WhatIfError> {
-    if has_parameters(sql) {
-        explain_generic(transaction, sql).await
-    } else {
+/// What came of asking for a plan.
+pub(super) struct Asked {
+    pub(super) result: Result<Explained, WhatIfError>,
+    is_prepared: bool,
+}
+
+impl Asked {
+    /// What removes the prepared statement, to be sent when the transaction isn't aborted (any more) and before it ends.
+    pub(super) fn removal(&self) -> &'static str {
+        if self.is_prepared {
+            "DEALLOCATE /* pgassay */ pgassay_plan; "
+        } else {
+            ""
+        }
+    }
+}
+
+/// Plans a text that [`super::admission`] let pass (or that runs on a server of our own). A failure leaves the transaction aborted.
+pub(super) async fn explain(transaction: &impl Transaction, sql: &str) -> Asked {
+    let n_parameters = n_parameters(sql);
+    if n_parameters == 0 {
         let explain = format!("EXPLAIN /* pgassay */ (FORMAT JSON, VERBOSE) {sql}");
-        answer(transaction.try_query(&explain, &[]).await)
+        return Asked {
+            result: answer(transaction.try_query(&explain, &[]).await),
+            is_prepared: false,
+        };
     }
-}
-
-async fn explain_generic(
-    transaction: &impl Transaction,
-    sql: &str,
-) -> Result<Explained, WhatIfError> {
-    // its own failure aborts the transaction, and nothing was prepared then
     let prepare = format!("PREPARE {NAME} AS {sql}");
-    transaction.try_query(&prepare, &[]).await.map_err(failed)?;
-    transaction
-        .try_batch(1, "SAVEPOINT /* pgassay */ pgassay_prepared")
-        .await
-        .map_err(failed)?;
-    let result = explain_prepared(transaction).await;
-    let clean = format!(
-        "ROLLBACK TO SAVEPOINT /* pgassay */ pgassay_prepared; DEALLOCATE /* pgassay */ {NAME}"
-    );
-    // when this fails the caller can't end the transaction well either, and the connection goes
-    transaction.try_batch(2, &clean).await.map_err(failed)?;
-    result
-}
-
-async fn explain_prepared(transaction: &impl Transaction) -> Result<Explained, WhatIfError> {
-    let types = transaction
-        .try_query(PARAMETER_TYPES, &[(&NAME, Type::TEXT)])
-        .await
-        .map_err(failed)?;
-    let row = types
-        .first()
-        .ok_or_else(|| lost("the prepared statement is gone"))?;
-    let n_parameters: i32 = row.try_get(0).unwrap_or(0);
-    let has_domain: bool = row.try_get(1).unwrap_or(true);
-    if has_domain {
-        // a NULL is cast to the domain, which runs its checks
-        return Err(WhatIfError::Refused(
-            "a parameter is of a domain with checks".to_owned(),
-        ));
-    }
-    let n_parameters = usize::try_from(n_parameters)
-        .unwrap_or(0)
-        .min(MAX_PARAMETERS);
     let nulls = vec!["NULL"; n_parameters].join(", ");
-    let arguments = if nulls.is_empty() {
-        nulls
-    } else {
-        format!(" ({nulls})")
-    };
-    let explain = format!("EXPLAIN /* pgassay */ (FORMAT JSON, VERBOSE) EXECUTE {NAME}{arguments}");
-    answer(transaction.try_query(&explain, &[]).await)
+    let explain = format!("EXPLAIN /* pgassay */ (FORMAT JSON, VERBOSE) EXECUTE {NAME} ({nulls})");
+    let (prepared, explained) = transaction.try_both(&prepare, &explain).await;
+    let is_prepared = prepared.is_ok();
+    Asked {
+        result: match prepared {
+            Ok(_) => answer(explained),
+            Err(failure) => Err(failed(failure)),
+        },
+        is_prepared,
+    }
 }
 
-/// Number of parameters, and whether one of them is a domain with a constraint. Qualified: the workload's `search_path` holds.
-const PARAMETER_TYPES: &str = "SELECT /* pgassay */ pg_catalog.cardinality(p.parameter_types), EXISTS (SELECT FROM pg_catalog.unnest(p.parameter_types) AS u(type) \
-    JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) u.type::pg_catalog.oid WHERE t.typtype OPERATOR(pg_catalog.=) 'd' \
-    AND EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.=) t.oid)) \
-    FROM pg_catalog.pg_prepared_statements p WHERE p.name OPERATOR(pg_catalog.=) $1";
-
-fn has_parameters(sql: &str) -> bool {
-    Lexer::new(sql.as_bytes()).any(|token| token.kind == TokenKind::Parameter)
+/// The highest `$n`: PREPARE takes that many.
+fn n_parameters(sql: &str) -> usize {
+    Lexer::new(sql.as_bytes())
+        .filter(|token| token.kind == TokenKind::Parameter)
+        .filter_map(|token| sql.get(token.start + 1..token.end)?.parse().ok())
+        .max()
+        .map_or(0, |n: usize| n.min(MAX_PARAMETERS))
 }
 
 fn answer(answer: Result<Vec<Row>, Failure>) -> Result<Explained, WhatIfError> {
@@ -184,8 +174,13 @@ mod tests {
 
     #[test]
     fn parameters_are_not_what_strings_and_comments_hold() {
-        assert!(has_parameters("select $1"));
-        assert!(has_parameters("select * from t where a = any($12)"));
-        assert!(!has_parameters("select '$1', $$ $1 $$ -- $1\n /* $1 */"));
+        assert_eq!(n_parameters("select $1"), 1);
+        assert_eq!(
+            n_parameters("select * from t where a = any($12) and b = $3"),
+            12
+        );
+        assert_eq!(n_parameters("select '$1', $$ $1 $$ -- $1\n /* $1 */"), 0);
+        assert_eq!(n_parameters("select $99999999999999999999999"), 0);
+        assert_eq!(n_parameters("select $4000000000"), MAX_PARAMETERS);
     }
 }

@@ -154,6 +154,32 @@ impl Guarded {
             .map_err(|error| failure(session, error))
     }
 
+    /// Two of them in one round trip: the second is sent before the first is answered.
+    pub(super) async fn try_both(
+        &self,
+        first: &str,
+        second: &str,
+    ) -> (Result<Vec<Row>, Failure>, Result<Vec<Row>, Failure>) {
+        let session = self.session();
+        session.allowance.reset(self.limits.max_answer_bytes);
+        let started = Instant::now();
+        let both = async {
+            tokio::join!(
+                session.client.query_typed(first, &[]),
+                session.client.query_typed(second, &[])
+            )
+        };
+        let answers = timeout(self.patience(), both).await;
+        self.meter.add(self.limits.purpose(), 2, started.elapsed());
+        match answers {
+            Ok((first, second)) => (
+                first.map_err(|error| failure(session, error)),
+                second.map_err(|error| failure(session, error)),
+            ),
+            Err(_) => (Err(Failure::TimedOut), Err(Failure::TimedOut)),
+        }
+    }
+
     /// The same for our own statements; `what` says what for.
     pub(super) async fn query(
         &self,
@@ -188,8 +214,19 @@ impl Guarded {
         self.end_with(1, "ROLLBACK /* pgassay */").await
     }
 
-    /// The same with a removal of session state before it: `n` statements, the last of them ROLLBACK.
-    pub(super) async fn end_with(mut self, n: u64, sql: &str) -> Result<(), DbError> {
+    /// Ends a transaction that planned: first removes what would outlive the ROLLBACK. `removal` is SQL, each statement with its semicolon.
+    pub(super) async fn end_planning(self, removal: &str) -> Result<(), DbError> {
+        if removal.is_empty() {
+            return self.end().await;
+        }
+        let n = 2 + removal.matches(';').count() as u64;
+        let sql = format!(
+            "ROLLBACK TO SAVEPOINT /* pgassay */ pgassay_unit; {removal}ROLLBACK /* pgassay */"
+        );
+        self.end_with(n, &sql).await
+    }
+
+    async fn end_with(mut self, n: u64, sql: &str) -> Result<(), DbError> {
         let result = self.try_batch(n, sql).await;
         match result {
             Ok(()) => {
@@ -266,8 +303,13 @@ fn opening(limits: &Limits) -> String {
             )
         })
         .collect();
+    // what outlives a ROLLBACK is removed after a ROLLBACK TO, when the transaction works again
+    let savepoint = match limits.purpose() {
+        Purpose::Planning => "; SAVEPOINT /* pgassay */ pgassay_unit",
+        Purpose::Reading => "",
+    };
     format!(
-        "BEGIN /* pgassay */ TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT /* pgassay */ {}",
+        "BEGIN /* pgassay */ TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT /* pgassay */ {}{savepoint}",
         calls.join(", ")
     )
 }

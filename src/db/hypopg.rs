@@ -6,7 +6,7 @@
 use tokio_postgres::types::Type;
 
 use super::{
-    explain::{Explained, explain, failed},
+    explain::{Asked, explain, failed},
     guard::Guarded,
 };
 use crate::{
@@ -80,20 +80,21 @@ impl Hypopg {
         add: &[IndexDef],
         hide: &[String],
     ) -> Result<Plan, WhatIfError> {
-        let result = self.explain(&guarded, sql, add, hide).await;
-        let removal = format!(
-            "ROLLBACK TO SAVEPOINT /* pgassay */ pgassay_hypopg; SELECT /* pgassay */ {}; ROLLBACK /* pgassay */",
-            self.removal()
-        );
+        let made = self.make(&guarded, add, hide).await;
+        let (asked, names) = match made {
+            Ok(names) => (Ok(explain(&guarded, sql).await), names),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let deallocate = asked.as_ref().map_or("", Asked::removal);
+        let removal = format!("{deallocate}SELECT /* pgassay */ {}; ", self.reset());
         // not confirmed: the connection is closed, and the hypothetical indexes with it
-        guarded.end_with(3, &removal).await.ok();
-        let (explained, names) = result?;
-        let mut plan = explained.plan()?;
+        guarded.end_planning(&removal).await.ok();
+        let mut plan = asked?.result?.plan()?;
         rename(&mut plan.root, &names, add);
         Ok(plan)
     }
 
-    fn removal(&self) -> String {
+    fn reset(&self) -> String {
         let schema = &self.schema;
         if self.version >= HIDES_FROM {
             format!("{schema}.hypopg_unhide_all_indexes(), {schema}.hypopg_reset()")
@@ -102,48 +103,58 @@ impl Hypopg {
         }
     }
 
-    async fn explain(
+    /// Creates `add`, hides `hide`, and returns the names that HypoPG gave to `add`.
+    async fn make(
         &self,
         guarded: &Guarded,
-        sql: &str,
         add: &[IndexDef],
         hide: &[String],
-    ) -> Result<(Explained, Vec<String>), WhatIfError> {
-        guarded
-            .try_batch(1, "SAVEPOINT /* pgassay */ pgassay_hypopg")
-            .await
-            .map_err(failed)?;
-        let mut names = Vec::new();
-        for def in add {
-            names.push(self.create(guarded, def).await?);
-        }
+    ) -> Result<Vec<String>, WhatIfError> {
+        let names = if add.is_empty() {
+            Vec::new()
+        } else {
+            self.create(guarded, add).await?
+        };
         for name in hide {
             self.hide(guarded, name).await?;
         }
-        Ok((explain(guarded, sql).await?, names))
+        Ok(names)
     }
 
-    /// Creates one and returns the name that HypoPG gave it.
-    async fn create(&self, guarded: &Guarded, def: &IndexDef) -> Result<String, WhatIfError> {
+    async fn create(
+        &self,
+        guarded: &Guarded,
+        add: &[IndexDef],
+    ) -> Result<Vec<String>, WhatIfError> {
         let sql = format!(
-            "SELECT /* pgassay */ h.indexname::pg_catalog.text FROM {}.hypopg_create_index($1) AS h",
+            "SELECT /* pgassay */ h.indexname::pg_catalog.text FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(sql, at), \
+             LATERAL {}.hypopg_create_index(u.sql) AS h ORDER BY u.at",
             self.schema
         );
-        let unnamed = IndexDef {
-            name: String::new(),
-            ..def.clone()
-        };
-        let create = unnamed.create_sql(Build::Plain);
+        let creates: Vec<String> = add
+            .iter()
+            .map(|def| {
+                let unnamed = IndexDef {
+                    name: String::new(),
+                    ..def.clone()
+                };
+                unnamed.create_sql(Build::Plain)
+            })
+            .collect();
         let rows = guarded
-            .try_query(&sql, &[(&create, Type::TEXT)])
+            .try_query(&sql, &[(&creates, Type::TEXT_ARRAY)])
             .await
             .map_err(|failure| match failed(failure) {
                 WhatIfError::Server(why) => WhatIfError::Unsupported(format!("HypoPG: {why}")),
                 other => other,
             })?;
-        rows.first()
-            .and_then(|row| row.try_get(0).ok())
-            .ok_or_else(|| WhatIfError::Unsupported("HypoPG made no index".to_owned()))
+        let names: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+        if names.len() == add.len() {
+            Ok(names)
+        } else {
+            // it leaves out with a warning what it does not know
+            Err(WhatIfError::Unsupported("HypoPG made no index".to_owned()))
+        }
     }
 
     async fn hide(&self, guarded: &Guarded, name: &str) -> Result<(), WhatIfError> {

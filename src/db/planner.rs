@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
@@ -97,9 +98,9 @@ impl LivePlanner {
 
 /// Plans and gives the connection back. An end that isn't confirmed closes the connection; what the server said before stays true.
 async fn finish(guarded: Guarded, sql: &str) -> Result<Explained, WhatIfError> {
-    let result = explain(&guarded, sql).await;
-    guarded.end().await.ok();
-    result
+    let asked = explain(&guarded, sql).await;
+    guarded.end_planning(asked.removal()).await.ok();
+    asked.result
 }
 
 /// A transaction could not be opened: nothing more can be priced, unless the server was merely slow.
@@ -136,5 +137,19 @@ impl WhatIf for LivePlanner {
         hypopg.check(add, hide)?;
         let guarded = self.begin(query).await?;
         hypopg.plan(guarded, &query.sql, add, hide).await
+    }
+
+    /// All at once: the pool lets through as many as there are connections.
+    async fn plan_all(
+        &self,
+        queries: &[PlannedQuery],
+        add: &[IndexDef],
+        hide: &[String],
+    ) -> Vec<Result<Plan, WhatIfError>> {
+        let plans: Vec<_> = queries
+            .iter()
+            .map(|query| self.plan(query, add, hide))
+            .collect();
+        join_all(plans).await
     }
 }

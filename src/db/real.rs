@@ -157,16 +157,32 @@ impl Transaction for Bench {
             .map_err(Failure::Server)
     }
 
-    async fn try_batch(&self, _: u64, sql: &str) -> Result<(), Failure> {
+    async fn try_both(
+        &self,
+        first: &str,
+        second: &str,
+    ) -> (Result<Vec<Row>, Failure>, Result<Vec<Row>, Failure>) {
+        let client = self.session.client();
+        let (first, second) = tokio::join!(
+            client.query_typed(first, &[]),
+            client.query_typed(second, &[])
+        );
+        (
+            first.map_err(Failure::Server),
+            second.map_err(Failure::Server),
+        )
+    }
+}
+
+impl Bench {
+    async fn try_batch(&self, sql: &str) -> Result<(), Failure> {
         self.session
             .client()
             .batch_execute(sql)
             .await
             .map_err(Failure::Server)
     }
-}
 
-impl Bench {
     async fn open(owned: &Owned) -> Result<Self, DbError> {
         let bench = Self {
             session: owned.session().await?,
@@ -174,10 +190,10 @@ impl Bench {
         };
         // CREATE INDEX sets the table's row count and pages for good, also when rolled back: they must be right before the first plan
         let failed = |failure: Failure| failure.into_error("opening a transaction");
-        bench.try_batch(1, "ANALYZE").await.map_err(failed)?;
+        bench.try_batch("ANALYZE").await.map_err(failed)?;
         let opening = "BEGIN; SET LOCAL maintenance_work_mem = '256MB'; SET LOCAL plan_cache_mode = 'force_generic_plan'; \
             SET LOCAL client_min_messages = 'error'";
-        bench.try_batch(4, opening).await.map_err(failed)?;
+        bench.try_batch(opening).await.map_err(failed)?;
         Ok(bench)
     }
 
@@ -225,13 +241,13 @@ impl Bench {
             name: format!("pgassay_candidate_{}", self.built.len()),
             ..def.clone()
         };
-        self.try_batch(1, &named.create_sql(Build::Plain))
+        self.try_batch(&named.create_sql(Build::Plain))
             .await
             .map_err(failed)?;
         if named.keys.iter().any(is_expression) {
             // an expression has statistics only once its index exists and was analysed: without them it is priced 300 times too high
             let analyze = format!("ANALYZE {}", named.table.to_sql());
-            self.try_batch(1, &analyze).await.map_err(failed)?;
+            self.try_batch(&analyze).await.map_err(failed)?;
         }
         // a table with updated rows makes a new index wait for old snapshots (indcheckxmin); the planner must see it now
         let sql = "UPDATE pg_catalog.pg_index SET indcheckxmin = false WHERE indexrelid = pg_catalog.to_regclass($1)::pg_catalog.oid \
@@ -294,14 +310,14 @@ impl Bench {
             ))
             .await?;
         }
-        let plan = match explain(self, &query.sql).await {
-            Ok(explained) => explained.plan().map(|mut plan| {
-                rename(&mut plan.root, names, add);
-                plan
-            }),
-            Err(error) => Err(error),
-        };
-        self.batch("ROLLBACK TO SAVEPOINT pgassay_query").await?;
+        let asked = explain(self, &query.sql).await;
+        let end = format!("ROLLBACK TO SAVEPOINT pgassay_query; {}", asked.removal());
+        self.batch(&end).await?;
+        let plan = asked.result.and_then(|explained| explained.plan());
+        let plan = plan.map(|mut plan| {
+            rename(&mut plan.root, names, add);
+            plan
+        });
         Ok(plan)
     }
 
@@ -310,7 +326,7 @@ impl Bench {
     }
 
     async fn batch(&self, sql: &str) -> Result<(), WhatIfError> {
-        self.try_batch(1, sql).await.map_err(lost)
+        self.try_batch(sql).await.map_err(lost)
     }
 }
 

@@ -303,17 +303,76 @@ impl Analyser {
         self.groups[group].root = root;
         let sourced = self.is_sourced(group, self.groups[group].members.len(), context);
         self.groups[group].sourced = sourced;
+        let cuts = self.cuts(group, root, view, context);
         let members = std::mem::take(&mut self.groups[group].members);
-        let cuts: &[u32] = root.map_or(&[], |root| &self.groups[root].members);
-        let rounds: Vec<Vec<u32>> = rounds(&members, cuts)
+        let rounds: Vec<Vec<u32>> = rounds(&members, &cuts)
             .map(|round| repeats(round, view.steps))
             .filter(|round| round.len() >= 2)
             .collect();
         let n_all = members.len();
         self.groups[group].members = members;
         for round in rounds {
+            let found = self.round_driver(&round, &cuts, root, found, view);
             self.emit(group, &round, n_all, found, view, context);
         }
+    }
+
+    /// Where new rounds of the group's loop start: at its root, and at every other query that is linked to the group as well as its own
+    /// driver is. Several pages may loop over the same look-up in one window.
+    fn cuts(
+        &mut self,
+        group: usize,
+        root: Option<usize>,
+        view: &View<'_>,
+        context: Context<'_>,
+    ) -> Vec<u32> {
+        let Some(root) = root else { return Vec::new() };
+        let mut cuts = self.groups[root].members.clone();
+        let link = self.groups[group].link;
+        if link == Link::None {
+            return cuts;
+        }
+        for other in 0..self.groups.len() {
+            let Some(&first) = self.groups[other].members.first() else {
+                continue;
+            };
+            let query = self.groups[other].query;
+            let drives = other != group
+                && other != root
+                && context.known[query as usize].traits.role == Role::List
+                && self.may_drive(other, &view.steps[first as usize], group, context)
+                && self.link(query, self.groups[group].query, context) == link;
+            if drives {
+                cuts.extend_from_slice(&self.groups[other].members);
+            }
+        }
+        cuts.sort_unstable();
+        cuts
+    }
+
+    /// The driver of one round: the query that starts it, when that is not the group's own root.
+    fn round_driver(
+        &self,
+        round: &[u32],
+        cuts: &[u32],
+        root: Option<usize>,
+        found: Option<Found>,
+        view: &View<'_>,
+    ) -> Option<Found> {
+        let before = cuts.partition_point(|&cut| cut < round[0]);
+        let Some(&cut) = before.checked_sub(1).and_then(|at| cuts.get(at)) else {
+            return found;
+        };
+        let step = view.steps[cut as usize];
+        let group = self.group_at[&(step.client, step.query)];
+        if root == Some(group) {
+            return found;
+        }
+        Some(Found {
+            driver: Driver::Within,
+            step,
+            group: Some(group),
+        })
     }
 
     /// The query whose rows may drive the group: best linked by name, then nearest before its first execution.

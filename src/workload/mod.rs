@@ -12,6 +12,7 @@ mod model;
 mod pgss;
 mod repetition;
 mod role;
+mod round;
 mod sketch;
 mod statistics;
 mod symbols;

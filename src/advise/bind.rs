@@ -6,12 +6,12 @@ use super::{Options, PlannedQuery, selectivity};
 use crate::{
     catalog::{Catalog, Column, Persistence, Relation, RelationKind},
     sql::{
-        Fingerprint, QueryShape, StatementKind, canonical,
+        self, Fingerprint, QueryShape, StatementKind, canonical,
         canonical::Conjunct,
         quote_identifier, quote_literal,
         shape::{self, Comparison, Operand, Predicate, RelationRef, Scan, ScanRole, Target},
     },
-    workload::{Loads, PlaceholderFacts, Query, Workload},
+    workload::{Loads, PlaceholderFacts, Query, Workload, parameters},
 };
 
 /// Rows below which no index is proposed: the whole table is a few pages, and plans flip with every ANALYZE.
@@ -19,6 +19,9 @@ const MIN_ROWS: f64 = 1_000.0;
 
 /// Pages below which no index is proposed (1 MiB): read in sequence from cache in less than a millisecond.
 const MIN_PAGES: u64 = 128;
+
+/// Samples of this length may have been cut (the fold keeps 4 KiB).
+const MAX_WHOLE_BYTES: usize = 4_096;
 
 /// Calls from which a value that never changed counts as constant.
 const MIN_CONSTANT_CALLS: u64 = 5;
@@ -33,7 +36,10 @@ pub(super) struct BoundQuery<'a> {
     pub(super) query: &'a Query,
     /// Share of all time seen, 0–1; of calls where no times are known.
     pub(super) share: f64,
+    /// The text to plan, real values put in where they are known.
     pub(super) planned: PlannedQuery,
+    /// The text as it is, for when the values don't fit.
+    pub(super) as_written: PlannedQuery,
     pub(super) scans: Vec<BoundScan<'a>>,
 }
 
@@ -172,12 +178,44 @@ fn bind_query<'a>(
     (!scans.is_empty()).then(|| BoundQuery {
         query,
         share,
-        planned: PlannedQuery {
-            sql: query.sample.clone(),
-            search_path: catalog.server.search_path.clone(),
-        },
+        planned: planned(catalog, with_values(query)),
+        as_written: planned(
+            catalog,
+            sql::plannable(&query.sample, &BTreeMap::new(), None),
+        ),
         scans,
     })
+}
+
+fn planned(catalog: &Catalog, sql: String) -> PlannedQuery {
+    PlannedQuery {
+        sql,
+        search_path: catalog.server.search_path.clone(),
+    }
+}
+
+/// The statement with the values of a real execution where a log has them; else with as many rows in LIMIT as a call returns, since a
+/// generic plan takes LIMIT $n for a tenth of all rows.
+fn with_values(query: &Query) -> String {
+    let samples = query
+        .log
+        .as_ref()
+        .map(|log| log.samples.as_slice())
+        .unwrap_or_default();
+    let whole = samples.iter().find(|sample| {
+        let fits = sample.text.len() < MAX_WHOLE_BYTES && sample.parameters.len() < MAX_WHOLE_BYTES;
+        fits && !sample.parameters.is_empty()
+    });
+    if let Some(sample) = whole {
+        let values: BTreeMap<u16, String> = parameters(sample.parameters.as_bytes())
+            .map(|(number, value)| (number, String::from_utf8_lossy(value).into_owned()))
+            .collect();
+        return sql::plannable(&sample.text, &values, None);
+    }
+    let rows = query
+        .rows_per_call()
+        .map(|rows| rows.ceil().max(1.0) as u64);
+    sql::plannable(&query.sample, &BTreeMap::new(), rows)
 }
 
 /// Tables and materialised views of some size that are the user's own. A partitioned table's rows are in its leaves.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{WhatIf, WhatIfError, bind::BoundQuery, propose::Proposal, roles::Roles};
+use super::{PlannedQuery, WhatIf, WhatIfError, bind::BoundQuery, propose::Proposal, roles::Roles};
 use crate::{
     catalog::{IndexDef, RelationName},
     plan::Plan,
@@ -29,10 +29,12 @@ pub(super) struct Priced {
 pub(super) struct Pricer<'a, W> {
     what_if: &'a W,
     queries: &'a [BoundQuery<'a>],
+    /// What is planned for each statement.
+    texts: Vec<PlannedQuery>,
     defs: Vec<IndexDef>,
     /// For each candidate, the statements that could use it.
     pub(super) applies: Vec<BTreeSet<usize>>,
-    cache: BTreeMap<(usize, Vec<usize>), Option<Priced>>,
+    cache: BTreeMap<(usize, Vec<usize>), Result<Priced, String>>,
     max_calls: u64,
     pub(super) n_calls: u64,
     /// Reason → count and first example.
@@ -59,6 +61,7 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         Self {
             what_if,
             queries,
+            texts: queries.iter().map(|query| query.planned.clone()).collect(),
             defs,
             applies: applies(proposals, queries),
             cache: BTreeMap::new(),
@@ -69,9 +72,35 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         }
     }
 
+    /// Prices statements as things are. Where the values put into a text don't fit it, the text as it was written is tried.
+    pub(super) async fn price_bases(&mut self, queries: &[usize]) {
+        self.price(queries, &[]).await;
+        let failed: Vec<usize> = queries
+            .iter()
+            .copied()
+            .filter(|&at| {
+                self.known(at, &[]).is_none() && self.texts[at] != self.queries[at].as_written
+            })
+            .collect();
+        for &at in &failed {
+            self.texts[at] = self.queries[at].as_written.clone();
+            self.cache.remove(&(at, Vec::new()));
+        }
+        self.price(&failed, &[]).await;
+        for at in queries {
+            if let Some(Err(reason)) = self.cache.get(&(*at, Vec::new())) {
+                let example = self.queries[*at].query.fingerprint;
+                self.failures
+                    .entry(reason.clone())
+                    .or_insert((0, example))
+                    .0 += 1;
+            }
+        }
+    }
+
     /// What the cache knows about a statement under exactly this set (sorted).
     pub(super) fn known(&self, query: usize, set: &[usize]) -> Option<&Priced> {
-        self.cache.get(&(query, set.to_vec()))?.as_ref()
+        self.cache.get(&(query, set.to_vec()))?.as_ref().ok()
     }
 
     /// The statement's price as things are, if it is high enough to bother.
@@ -89,20 +118,14 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         if unknown.is_empty() || self.is_stopped(unknown.len() as u64) {
             return;
         }
-        let planned: Vec<_> = unknown
-            .iter()
-            .map(|&at| self.queries[at].planned.clone())
-            .collect();
+        let planned: Vec<_> = unknown.iter().map(|&at| self.texts[at].clone()).collect();
         let add: Vec<IndexDef> = set.iter().map(|&at| self.defs[at].clone()).collect();
         self.n_calls += planned.len() as u64;
         let plans = self.what_if.plan_all(&planned, &add, &[]).await;
         for (query, plan) in unknown.into_iter().zip(plans) {
             let priced = match plan {
-                Ok(plan) => Some(self.priced(set, plan)),
-                Err(error) => {
-                    self.failed(query, set, &error);
-                    None
-                }
+                Ok(plan) => Ok(self.priced(set, plan)),
+                Err(error) => Err(self.failed(&error)),
             };
             self.cache.insert((query, set.to_vec()), priced);
         }
@@ -127,18 +150,12 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         self.stopped.is_some()
     }
 
-    /// A statement that can't be planned at all is counted once, under its base price.
-    fn failed(&mut self, query: usize, set: &[usize], error: &WhatIfError) {
+    /// The reason in words; some end the pricing.
+    fn failed(&mut self, error: &WhatIfError) -> String {
         if matches!(error, WhatIfError::Lost(_) | WhatIfError::Budget) {
             self.stopped.get_or_insert_with(|| error.to_string());
         }
-        if set.is_empty() {
-            let example = self.queries[query].query.fingerprint;
-            self.failures
-                .entry(error.to_string())
-                .or_insert((0, example))
-                .0 += 1;
-        }
+        error.to_string()
     }
 }
 
@@ -157,9 +174,44 @@ impl<W> Pricer<'_, W> {
             .collect()
     }
 
+    /// The cheapest answer whose plan uses nothing outside `set`: the answer for `set` itself, or what is known when the budget ended before it.
+    pub(super) fn best_within(&self, query: usize, set: &[usize]) -> Option<&Priced> {
+        self.answers(query)
+            .filter(|priced| {
+                !priced.used.is_empty() && priced.used.iter().all(|at| set.contains(at))
+            })
+            .min_by(|a, b| a.cost.total_cmp(&b.cost))
+    }
+
+    /// Candidates that apply to some of these statements, by table, in sets that may be alive together; tables of heavier statements first.
+    pub(super) fn candidate_sets(&self, queries: &[usize]) -> Vec<Vec<usize>> {
+        let mut tables: Vec<(&RelationName, Vec<usize>)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for query in queries {
+            for (at, def) in self.defs.iter().enumerate() {
+                if self.applies[at].contains(query) && seen.insert(at) {
+                    match tables.iter_mut().find(|(table, _)| **table == def.table) {
+                        Some((_, candidates)) => candidates.push(at),
+                        None => tables.push((&def.table, vec![at])),
+                    }
+                }
+            }
+        }
+        tables
+            .into_iter()
+            .flat_map(|(_, mut candidates)| {
+                candidates.sort_unstable();
+                candidates
+                    .chunks(MAX_ALIVE)
+                    .map(<[usize]>::to_vec)
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Lowest cost seen for a statement with candidates, over its cost without.
     pub(super) fn best_ratio(&self, query: usize) -> Option<f64> {
-        let base = self.cache.get(&(query, Vec::new()))?.as_ref()?.cost;
+        let base = self.cache.get(&(query, Vec::new()))?.as_ref().ok()?.cost;
         let with = |priced: &&Priced| !priced.used.is_empty();
         let best = self
             .answers(query)
@@ -172,7 +224,7 @@ impl<W> Pricer<'_, W> {
     fn answers(&self, query: usize) -> impl Iterator<Item = &Priced> {
         self.cache
             .range((query, Vec::new())..(query + 1, Vec::new()))
-            .filter_map(|(_, priced)| priced.as_ref())
+            .filter_map(|(_, priced)| priced.as_ref().ok())
     }
 
     /// Calls of a statement in the window.

@@ -28,6 +28,9 @@ const MAX_PARTIAL_SELECTIVITY: f64 = 0.5;
 /// the product): 20 %, as the planner stops using plain indexes somewhere there too.
 const MAX_VALUE_SELECTIVITY: f64 = 0.2;
 
+/// Share of rows from which a condition filters too little to stand in a predicate: each one more is a query fewer that can use the index.
+const MAX_CONDITION_SELECTIVITY: f64 = 0.9;
+
 /// A proposed index with the queries it is for.
 #[derive(Debug, Clone)]
 pub(super) struct Proposal {
@@ -197,6 +200,7 @@ impl Predicate {
 fn partial_predicates(constants: &[ConstantCondition]) -> Vec<Predicate> {
     let filters: Vec<&ConstantCondition> = constants
         .iter()
+        .filter(|c| c.selectivity <= MAX_CONDITION_SELECTIVITY)
         .filter(|c| !c.sql.contains(" = ") || c.selectivity <= MAX_VALUE_SELECTIVITY)
         .collect();
     let mut predicates = vec![Predicate::of(&filters)];

@@ -24,6 +24,16 @@ const PARTIAL_SIZE_FACTOR: u64 = 4;
 /// Relative difference of gains that counts as none.
 const INDIFFERENCE: f64 = 0.02;
 
+/// Share of all time that an index must save beside the others to stay, unless it saves one statement enough: two indexes with the same first
+/// column where one would nearly do are what people take offence at.
+const MIN_MARGINAL_SHARE: f64 = 0.02;
+
+/// Statements priced in one go.
+const WAVE: usize = 40;
+
+/// A candidate this much smaller than one that a plan used may do as well.
+const RIVAL_SIZE: f64 = 0.6;
+
 /// Rounds of dropping what the verified plans don't use; each round only makes the set smaller.
 const MAX_ROUNDS: usize = 4;
 
@@ -51,15 +61,17 @@ pub(super) async fn priced<W: WhatIf + Sync>(
     written: &Written,
     options: &Options,
 ) -> Verified {
-    price_all(pricer, queries, proposals).await;
+    let sizes = table_indexes(catalog, proposals, written);
+    price_all(pricer, queries.len(), &sizes).await;
     let shares = shares(pricer, queries);
-    let table = cost_table(catalog, pricer, &shares, proposals, written, queries.len());
+    let table = cost_table(pricer, &shares, sizes, queries.len());
     let limits = Limits {
         budget_bytes: None,
         min_gain: options.min_saved_share,
         indifference: INDIFFERENCE,
     };
     let mut chosen = choose::choose(&table, &limits);
+    drop_marginal(&table, options, &mut chosen);
     for _ in 0..MAX_ROUNDS {
         let verified = verify(pricer, queries, &chosen, &shares).await;
         let kept: Vec<usize> = chosen
@@ -79,6 +91,43 @@ pub(super) async fn priced<W: WhatIf + Sync>(
     BTreeMap::new()
 }
 
+/// Drops indexes that save little which the others don't, least first.
+fn drop_marginal(table: &CostTable, options: &Options, chosen: &mut Vec<usize>) {
+    loop {
+        let weakest = chosen
+            .iter()
+            .map(|&at| (margin(table, chosen, at), at))
+            .filter(|((share, gain), _)| {
+                *share < MIN_MARGINAL_SHARE && *gain < options.min_query_gain
+            })
+            .min_by(|((a, _), at_a), ((b, _), at_b)| a.total_cmp(b).then(at_a.cmp(at_b)));
+        let Some((_, weakest)) = weakest else {
+            return;
+        };
+        chosen.retain(|&at| at != weakest);
+    }
+}
+
+/// What `at` saves beside the other chosen ones: weighted over the workload, and of one statement's cost at most.
+fn margin(table: &CostTable, chosen: &[usize], at: usize) -> (f64, f64) {
+    let without: Vec<usize> = chosen
+        .iter()
+        .copied()
+        .filter(|&other| other != at)
+        .collect();
+    let savings = table
+        .queries
+        .iter()
+        .filter(|query| query.base > 0.0)
+        .map(|query| {
+            let saved = query.cost(&without) - query.cost(chosen);
+            (query.weight * saved, saved / query.base)
+        });
+    savings.fold((0.0, 0.0), |(share, gain), (s, g)| {
+        (share + s, f64::max(gain, g))
+    })
+}
+
 /// Enough for one statement, and enough for the workload.
 fn is_worth_it(served: &[Served], write_cost: f64, options: &Options) -> bool {
     let saved: f64 = served.iter().map(|s| s.share * s.saved_fraction).sum();
@@ -88,53 +137,76 @@ fn is_worth_it(served: &[Served], write_cost: f64, options: &Options) -> bool {
             .any(|s| s.saved_fraction >= options.min_query_gain)
 }
 
-/// Asks for: every statement as it is; every table's candidates together, a handful at a time; each candidate that was used by itself; and
-/// for statements over several tables all that were used together.
+/// Asks in waves, the heaviest statements first, so that a budget that runs out has been spent where it matters. A wave asks for: each
+/// statement as it is; each table's candidates together, a handful at a time; each candidate that was used, and each much smaller rival
+/// of one, by itself; and for statements over several tables all that were used together.
 async fn price_all<W: WhatIf + Sync>(
     pricer: &mut Pricer<'_, W>,
-    queries: &[BoundQuery<'_>],
-    proposals: &[Proposal],
+    n_queries: usize,
+    sizes: &[TableIndex],
 ) {
-    let concerned: BTreeSet<usize> = pricer.applies.iter().flatten().copied().collect();
-    pricer
-        .price(&concerned.into_iter().collect::<Vec<_>>(), &[])
-        .await;
-    let mut by_table: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (at, proposal) in proposals.iter().enumerate() {
-        by_table
-            .entry(&proposal.candidate.def.table)
-            .or_default()
-            .push(at);
-    }
     let mut used = BTreeSet::new();
-    for candidates in by_table.values() {
-        for set in candidates.chunks(MAX_ALIVE) {
-            let asked = with_base(pricer, set);
-            pricer.price(&asked, set).await;
-            used.extend(used_by(pricer, &asked, set));
+    for start in (0..n_queries).step_by(WAVE) {
+        let wave: Vec<usize> = (start..n_queries.min(start + WAVE))
+            .filter(|query| pricer.applies.iter().any(|applies| applies.contains(query)))
+            .collect();
+        pricer.price_bases(&wave).await;
+        for set in pricer.candidate_sets(&wave) {
+            let asked = with_base(pricer, &set, &wave);
+            pricer.price(&asked, &set).await;
+            let winners = used_by(pricer, &asked, &set);
+            used.extend(rivals(pricer, &asked, &set, &winners, sizes));
+            used.extend(winners);
         }
-    }
-    for &at in &used {
-        let asked = with_base(pricer, &[at]);
-        pricer.price(&asked, &[at]).await;
-    }
-    for query in 0..queries.len() {
-        let set = best_for(pricer, query, &used);
-        if set.len() > 1 && pricer.base(query).is_some() {
-            pricer.price(&[query], &set).await;
+        let so_far: Vec<usize> = (0..n_queries.min(start + WAVE)).collect();
+        for &at in &used {
+            let asked = with_base(pricer, &[at], &so_far);
+            pricer.price(&asked, &[at]).await;
+        }
+        for &query in &wave {
+            let set = best_for(pricer, query, &used);
+            if set.len() > 1 && pricer.base(query).is_some() {
+                pricer.price(&[query], &set).await;
+            }
         }
     }
 }
 
+/// Candidates that a winner may have hidden: for the same statement, on the same table, and much smaller.
+fn rivals<W: WhatIf + Sync>(
+    pricer: &Pricer<'_, W>,
+    queries: &[usize],
+    set: &[usize],
+    winners: &[usize],
+    sizes: &[TableIndex],
+) -> Vec<usize> {
+    let mut rivals = Vec::new();
+    for &at in set {
+        let is_rival = winners.iter().any(|&winner| {
+            let both = |query: &&usize| {
+                pricer.applies[at].contains(query) && pricer.applies[winner].contains(query)
+            };
+            sizes[at].size_bytes as f64 <= RIVAL_SIZE * sizes[winner].size_bytes as f64
+                && queries.iter().any(|query| both(&query))
+        });
+        if is_rival && !winners.contains(&at) {
+            rivals.push(at);
+        }
+    }
+    rivals
+}
+
 /// Statements that some of `set` applies to and that cost enough to bother.
-fn with_base<W: WhatIf + Sync>(pricer: &Pricer<'_, W>, set: &[usize]) -> Vec<usize> {
-    let asked: BTreeSet<usize> = set
+fn with_base<W: WhatIf + Sync>(
+    pricer: &Pricer<'_, W>,
+    set: &[usize],
+    among: &[usize],
+) -> Vec<usize> {
+    let applies = |query: &usize| set.iter().any(|&at| pricer.applies[at].contains(query));
+    among
         .iter()
-        .flat_map(|&at| pricer.applies[at].iter().copied())
-        .collect();
-    asked
-        .into_iter()
-        .filter(|&query| pricer.base(query).is_some())
+        .copied()
+        .filter(|query| applies(query) && pricer.base(*query).is_some())
         .collect()
 }
 
@@ -196,11 +268,9 @@ fn shares<W: WhatIf + Sync>(pricer: &Pricer<'_, W>, queries: &[BoundQuery<'_>]) 
 }
 
 fn cost_table<W: WhatIf + Sync>(
-    catalog: &Catalog,
     pricer: &Pricer<'_, W>,
     shares: &[f64],
-    proposals: &[Proposal],
-    written: &Written,
+    mut indexes: Vec<TableIndex>,
     n_queries: usize,
 ) -> CostTable {
     let queries = (0..n_queries)
@@ -214,30 +284,30 @@ fn cost_table<W: WhatIf + Sync>(
         })
         .collect();
     let unit = share_per_cost(pricer, shares);
-    let indexes = proposals
+    for index in &mut indexes {
+        index.write_cost *= unit;
+    }
+    CostTable { queries, indexes }
+}
+
+/// Sizes and upkeep of the proposals, upkeep in planner units.
+fn table_indexes(catalog: &Catalog, proposals: &[Proposal], written: &Written) -> Vec<TableIndex> {
+    proposals
         .iter()
         .map(|proposal| {
-            let factor = if proposal.candidate.def.predicate.is_some() {
+            let def = &proposal.candidate.def;
+            let factor = if def.predicate.is_some() {
                 PARTIAL_SIZE_FACTOR
             } else {
                 1
             };
             let facts = |relation: &Relation| TableIndex {
-                size_bytes: size::btree_bytes(
-                    relation,
-                    &proposal.candidate.def,
-                    proposal.selectivity,
-                ) * factor,
-                write_cost: written.cost(relation, &proposal.candidate.def, proposal.selectivity)
-                    * unit,
+                size_bytes: size::btree_bytes(relation, def, proposal.selectivity) * factor,
+                write_cost: written.cost(relation, def, proposal.selectivity),
             };
-            catalog
-                .relation(&proposal.candidate.def.table)
-                .map(facts)
-                .unwrap_or_default()
+            catalog.relation(&def.table).map(facts).unwrap_or_default()
         })
-        .collect();
-    CostTable { queries, indexes }
+        .collect()
 }
 
 /// What one planner unit weighs in shares of the workload's time: calibrates upkeep against gains.
@@ -289,7 +359,7 @@ fn served<W: WhatIf + Sync>(
     set: &[usize],
     share: f64,
 ) -> Vec<(usize, Served)> {
-    let (Some(base), Some(with)) = (pricer.base(query), pricer.known(query, set)) else {
+    let (Some(base), Some(with)) = (pricer.base(query), pricer.best_within(query, set)) else {
         return Vec::new();
     };
     let saved = 1.0 - with.cost / base.cost;

@@ -56,7 +56,12 @@ pub fn btree_bytes(relation: &Relation, def: &IndexDef, selectivity: f64) -> u64
     };
     let usable = (PAGE_BYTES as f64 - PAGE_OVERHEAD_BYTES) * FILL;
     let leaves = (bytes / usable).ceil();
-    let pages = leaves + (leaves * INNER_SHARE).ceil() + 1.0;
+    let inner = if leaves > 1.0 {
+        (leaves * INNER_SHARE).ceil()
+    } else {
+        0.0
+    };
+    let pages = leaves + inner + 1.0;
     pages as u64 * PAGE_BYTES
 }
 

@@ -10,6 +10,7 @@ mod keyword;
 mod kind;
 mod lexer;
 mod normalise;
+mod plannable;
 mod quote;
 pub mod shape;
 
@@ -18,5 +19,6 @@ pub use fingerprint::{Fingerprint, Normalised, normalise};
 pub use kind::statement_kind;
 pub use lexer::{Lexer, Token, TokenKind};
 pub use normalise::{Normaliser, OperandKind, OperandSpan};
+pub use plannable::plannable;
 pub use quote::{quote_identifier, quote_literal};
 pub use shape::{QueryShape, ShapeError, StatementKind};

@@ -33,4 +33,6 @@ pub use model::{
 pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
 };
+pub(crate) use value::parameters;
+
 pub use role::{is_key, keyed_scan};

@@ -6,6 +6,7 @@
     reason = "clippy.toml allows both in test functions; here whole files are tests"
 )]
 
+mod advise;
 mod cli;
 mod db;
 mod doctor;

@@ -35,7 +35,9 @@ pub(crate) async fn audit(database: &Database, log: &str, settings: &Settings) -
     let audited = Audited::connect(&database.conninfo.audited(), AuditedOptions::default())
         .await
         .expect("the database answers");
-    let catalog = audited.catalog().await.expect("the catalog is readable");
+    let catalog = Box::pin(audited.catalog())
+        .await
+        .expect("the catalog is readable");
     let workload = super::workload::of_log(log);
     let planner = RealPlanner::new(database.owned.clone());
     let advice = advise::advise(&catalog, &workload, &planner, &advise::Options::default()).await;

@@ -1,0 +1,369 @@
+//! Index advice on a small web shop: what should get an index gets one that a real plan uses and that reads less, the rest stays silent.
+
+use std::collections::BTreeMap;
+
+use pgassay::{
+    advise::{self, Advice, NoPlanner},
+    catalog::{Build, Catalog},
+    db::{Audited, AuditedOptions, RealPlanner},
+    workload::{InputFacts, InputKind, PgssEntry, PgssStats, Workload},
+};
+
+use crate::support::{self, Database};
+
+/// A statement of the shop, with what should become of it.
+struct Case {
+    sql: &'static str,
+    /// The same as `pg_stat_statements` prints it.
+    normalised: &'static str,
+    mean_ms: f64,
+    /// Rows per call.
+    rows: u64,
+    expect: Expect,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Expect {
+    /// Some recommended index serves it.
+    Index,
+    /// The same, but only where literals are visible: `pg_stat_statements` alone can't tell.
+    IndexWithLiterals,
+    Nothing,
+}
+
+const SCHEMA: &str = "
+CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL, country text NOT NULL, created_at timestamptz NOT NULL, bio text);
+INSERT INTO users SELECT n, 'u' || n || '@x.org', (ARRAY['de','fr','us','uk','pl'])[1 + n % 5], now() - n * interval '7 minutes', repeat('b', 50)
+  FROM generate_series(1, 30000) n;
+CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL REFERENCES users, status text NOT NULL, total numeric NOT NULL,
+  created_at timestamptz NOT NULL, deleted_at timestamptz, note text);
+INSERT INTO orders SELECT n, 1 + n * 7919 % 30000, CASE WHEN n % 400 = 0 THEN 'pending' WHEN n % 3 = 0 THEN 'paid' ELSE 'shipped' END, n % 500,
+  now() - (n * 7919 % 100000) * interval '5 minutes', CASE WHEN n % 51 = 0 THEN now() END, repeat('n', 40) FROM generate_series(1, 100000) n;
+CREATE TABLE items (id bigint PRIMARY KEY, order_id bigint NOT NULL REFERENCES orders, product_id bigint NOT NULL, quantity integer NOT NULL);
+INSERT INTO items SELECT n, 1 + n % 100000, 1 + n * 31 % 2000, 1 + n % 5 FROM generate_series(1, 200000) n;
+CREATE TABLE products (id bigint PRIMARY KEY, sku text NOT NULL UNIQUE, name text NOT NULL);
+INSERT INTO products SELECT n, 'sku' || n, 'product ' || n FROM generate_series(1, 2000) n;
+CREATE TABLE settings (id bigint PRIMARY KEY, key text NOT NULL, value text);
+INSERT INTO settings SELECT n, 'k' || n, 'v' FROM generate_series(1, 200) n;
+CREATE TABLE hits (id bigint PRIMARY KEY, path text NOT NULL, at timestamptz NOT NULL, n integer NOT NULL);
+INSERT INTO hits SELECT n, '/p/' || n % 40, now() - n * interval '1 second', 0 FROM generate_series(1, 60000) n;
+CREATE INDEX hits_at ON hits (at);
+VACUUM ANALYZE users, orders, items, products, settings, hits";
+
+const CASES: &[Case] = &[
+    Case {
+        sql: r#"SELECT "users".* FROM "users" WHERE "users"."email" = 'u28077@x.org' LIMIT 1"#,
+        normalised: r#"SELECT "users".* FROM "users" WHERE "users"."email" = $1 LIMIT $2"#,
+        mean_ms: 6.0,
+        rows: 1,
+        expect: Expect::Index,
+    },
+    Case {
+        sql: "SELECT o.id, o.total FROM orders o WHERE o.user_id = 12 ORDER BY o.created_at DESC LIMIT 20",
+        normalised: "SELECT o.id, o.total FROM orders o WHERE o.user_id = $1 ORDER BY o.created_at DESC LIMIT $2",
+        mean_ms: 14.0,
+        rows: 4,
+        expect: Expect::Index,
+    },
+    Case {
+        sql: "SELECT id FROM orders WHERE status = 'pending' AND deleted_at IS NULL ORDER BY created_at LIMIT 10 FOR UPDATE SKIP LOCKED",
+        normalised: "SELECT id FROM orders WHERE status = $1 AND deleted_at IS NULL ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        mean_ms: 12.0,
+        rows: 10,
+        expect: Expect::IndexWithLiterals,
+    },
+    Case {
+        sql: "SELECT i.*, p.name FROM items i JOIN products p ON p.id = i.product_id WHERE i.order_id = 4711",
+        normalised: "SELECT i.*, p.name FROM items i JOIN products p ON p.id = i.product_id WHERE i.order_id = $1",
+        mean_ms: 15.0,
+        rows: 2,
+        expect: Expect::Index,
+    },
+    Case {
+        sql: "UPDATE items SET quantity = quantity + 1 WHERE order_id = 99 AND product_id = 3",
+        normalised: "UPDATE items SET quantity = quantity + $1 WHERE order_id = $2 AND product_id = $3",
+        mean_ms: 14.0,
+        rows: 1,
+        expect: Expect::Index,
+    },
+    Case {
+        sql: "SELECT max(created_at) FROM orders WHERE user_id = 5",
+        normalised: "SELECT max(created_at) FROM orders WHERE user_id = $1",
+        mean_ms: 11.0,
+        rows: 1,
+        expect: Expect::Index,
+    },
+    Case {
+        sql: "SELECT u.id, email FROM users u WHERE EXISTS (SELECT 1 FROM orders WHERE user_id = u.id AND total > 498) AND u.id < 100",
+        normalised: "SELECT u.id, email FROM users u WHERE EXISTS (SELECT $1 FROM orders WHERE user_id = u.id AND total > $2) AND u.id < $3",
+        mean_ms: 13.0,
+        rows: 3,
+        expect: Expect::Index,
+    },
+    Case {
+        sql: "SELECT * FROM orders WHERE id = 17",
+        normalised: "SELECT * FROM orders WHERE id = $1",
+        mean_ms: 0.05,
+        rows: 1,
+        expect: Expect::Nothing,
+    },
+    Case {
+        sql: "SELECT count(*) FROM orders WHERE status <> 'pending'",
+        normalised: "SELECT count(*) FROM orders WHERE status <> $1",
+        mean_ms: 16.0,
+        rows: 1,
+        expect: Expect::Nothing,
+    },
+    Case {
+        sql: "SELECT country, count(*) FROM users GROUP BY country",
+        normalised: "SELECT country, count(*) FROM users GROUP BY country",
+        mean_ms: 9.0,
+        rows: 5,
+        expect: Expect::Nothing,
+    },
+    Case {
+        sql: "SELECT value FROM settings WHERE key = 'k7'",
+        normalised: "SELECT value FROM settings WHERE key = $1",
+        mean_ms: 0.1,
+        rows: 1,
+        expect: Expect::Nothing,
+    },
+    Case {
+        sql: "SELECT * FROM products WHERE sku = 'sku5'",
+        normalised: "SELECT * FROM products WHERE sku = $1",
+        mean_ms: 0.05,
+        rows: 1,
+        expect: Expect::Nothing,
+    },
+    Case {
+        sql: "SELECT path, n FROM hits WHERE at > now() - interval '1 minute'",
+        normalised: "SELECT path, n FROM hits WHERE at > now() - interval $1",
+        mean_ms: 0.1,
+        rows: 60,
+        expect: Expect::Nothing,
+    },
+    Case {
+        sql: "SELECT id, note FROM orders WHERE note ILIKE '%urgent%'",
+        normalised: "SELECT id, note FROM orders WHERE note ILIKE $1",
+        mean_ms: 40.0,
+        rows: 0,
+        expect: Expect::Nothing,
+    },
+    Case {
+        sql: "INSERT INTO hits (id, path, at, n) VALUES (1, '/', now(), 1) ON CONFLICT (id) DO UPDATE SET n = hits.n + 1",
+        normalised: "INSERT INTO hits (id, path, at, n) VALUES ($1, $2, now(), $3) ON CONFLICT (id) DO UPDATE SET n = hits.n + $4",
+        mean_ms: 0.05,
+        rows: 1,
+        expect: Expect::Nothing,
+    },
+];
+
+/// Calls of each statement.
+const N_CALLS: u64 = 200;
+
+async fn shop() -> Database {
+    let database = support::database("shop").await;
+    for statement in SCHEMA.split(';') {
+        database.run(statement).await;
+    }
+    database
+}
+
+fn with_literals() -> Workload {
+    let log: Vec<String> = CASES
+        .iter()
+        .map(|case| {
+            format!(
+                "-- calls: {N_CALLS}, mean_time_ms: {}\n{}",
+                case.mean_ms, case.sql
+            )
+        })
+        .collect();
+    support::workload::of_log(&log.join("\n"))
+}
+
+fn from_pg_stat_statements() -> Workload {
+    let mut workload = Workload::default();
+    let entries = CASES
+        .iter()
+        .map(|case| PgssEntry {
+            text: case.normalised.to_owned(),
+            stats: PgssStats {
+                n_calls: N_CALLS,
+                total_ms: case.mean_ms * N_CALLS as f64,
+                n_rows: case.rows * N_CALLS,
+                ..PgssStats::default()
+            },
+        })
+        .collect();
+    let facts = InputFacts {
+        kind: InputKind::PgStatStatements,
+        ..InputFacts::default()
+    };
+    workload.add_pg_stat_statements(entries, facts);
+    workload
+}
+
+async fn catalog(database: &Database) -> Catalog {
+    let info = database.conninfo.audited();
+    let audited = Audited::connect(&info, AuditedOptions::default())
+        .await
+        .unwrap();
+    Box::pin(audited.catalog()).await.unwrap()
+}
+
+async fn advised(database: &Database, workload: &Workload) -> Advice {
+    let planner = RealPlanner::new(database.owned.clone());
+    let catalog = catalog(database).await;
+    let advice = advise::advise(&catalog, workload, &planner, &advise::Options::default()).await;
+    planner.finish().await;
+    advice
+}
+
+/// Cases that an index is recommended for, by their position.
+fn served(
+    advice: &Advice,
+    workload: &Workload,
+    text: impl Fn(&Case) -> &'static str,
+) -> BTreeMap<usize, Vec<String>> {
+    let mut served: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for recommendation in &advice.recommendations {
+        for priced in &recommendation.queries {
+            let query = workload.query(priced.fingerprint).unwrap();
+            let at = CASES
+                .iter()
+                .position(|case| {
+                    pgassay::sql::normalise(text(case).as_bytes()).fingerprint == query.fingerprint
+                })
+                .unwrap();
+            served
+                .entry(at)
+                .or_default()
+                .push(recommendation.def.body_sql());
+        }
+    }
+    served
+}
+
+fn check(served: &BTreeMap<usize, Vec<String>>, sees_literals: bool) {
+    for (at, case) in CASES.iter().enumerate() {
+        let wanted = match case.expect {
+            Expect::Index => true,
+            Expect::IndexWithLiterals => sees_literals,
+            Expect::Nothing => false,
+        };
+        let got = served.get(&at);
+        if case.expect == Expect::IndexWithLiterals && !sees_literals {
+            continue;
+        }
+        assert_eq!(got.is_some(), wanted, "{}: {got:?}", case.sql);
+    }
+}
+
+#[tokio::test]
+async fn a_shop_gets_the_indexes_that_it_needs_and_no_others() {
+    let database = shop().await;
+    let workload = with_literals();
+    let advice = advised(&database, &workload).await;
+    let served = served(&advice, &workload, |case| case.sql);
+    check(&served, true);
+    let again = advised(&database, &workload).await;
+    assert_eq!(
+        format!("{advice:?}"),
+        format!("{again:?}"),
+        "the same inputs, the same advice"
+    );
+
+    let before = blocks_read(&database, &served).await;
+    for recommendation in &advice.recommendations {
+        database
+            .run(&recommendation.def.create_sql(Build::Plain))
+            .await;
+    }
+    let after = blocks_read(&database, &served).await;
+    for (at, before) in &before {
+        let after = after[at];
+        assert!(
+            after * 2 <= *before,
+            "{}: {before} blocks before, {after} after",
+            CASES[*at].sql
+        );
+    }
+    for recommendation in &advice.recommendations {
+        let size = size_of(&database, &recommendation.def.name).await;
+        let error = recommendation.size_bytes as f64 / size as f64;
+        assert!(
+            (0.7..1.4).contains(&error),
+            "{}: estimated {} of {size} bytes",
+            recommendation.def.name,
+            recommendation.size_bytes
+        );
+    }
+    let silent = advised(&database, &workload).await;
+    assert!(
+        silent.recommendations.is_empty(),
+        "{:#?}",
+        silent.recommendations
+    );
+}
+
+#[tokio::test]
+async fn pg_stat_statements_alone_is_enough() {
+    let database = shop().await;
+    let workload = from_pg_stat_statements();
+    let advice = advised(&database, &workload).await;
+    check(&served(&advice, &workload, |case| case.normalised), false);
+    assert!(advice.skipped.is_empty(), "{:?}", advice.skipped);
+}
+
+#[tokio::test]
+async fn without_a_planner_advice_is_marked_as_unpriced() {
+    let database = shop().await;
+    let workload = with_literals();
+    let catalog = catalog(&database).await;
+    let advice = advise::advise(&catalog, &workload, &NoPlanner, &advise::Options::default()).await;
+    assert!(!advice.recommendations.is_empty());
+    assert!(
+        advice
+            .recommendations
+            .iter()
+            .all(|recommendation| !recommendation.priced)
+    );
+    for (at, indexes) in served(&advice, &workload, |case| case.sql) {
+        assert_ne!(
+            CASES[at].expect,
+            Expect::Nothing,
+            "{}: {indexes:?}",
+            CASES[at].sql
+        );
+    }
+}
+
+/// Shared blocks that each served statement touches, really executed in a rolled-back transaction.
+async fn blocks_read(
+    database: &Database,
+    served: &BTreeMap<usize, Vec<String>>,
+) -> BTreeMap<usize, u64> {
+    let session = database.owned.session().await.unwrap();
+    let mut blocks = BTreeMap::new();
+    for &at in served.keys() {
+        session.batch_execute("BEGIN").await.unwrap();
+        let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", CASES[at].sql);
+        let row = session.query_one(&explain, &[]).await.unwrap();
+        session.batch_execute("ROLLBACK").await.unwrap();
+        let plan: serde_json::Value = row.get(0);
+        let root = &plan[0]["Plan"];
+        let count = |key: &str| root[key].as_u64().unwrap_or(0);
+        blocks.insert(at, count("Shared Hit Blocks") + count("Shared Read Blocks"));
+    }
+    blocks
+}
+
+async fn size_of(database: &Database, index: &str) -> u64 {
+    let text = database
+        .text(&format!(
+            "SELECT pg_relation_size('{index}'::regclass)::text"
+        ))
+        .await;
+    text.parse().unwrap()
+}

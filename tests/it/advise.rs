@@ -174,7 +174,7 @@ fn with_literals() -> Workload {
         .iter()
         .map(|case| {
             format!(
-                "-- calls: {N_CALLS}, mean_time_ms: {}\n{}",
+                "-- calls: {N_CALLS}, mean_time_ms: {}\n{};",
                 case.mean_ms, case.sql
             )
         })

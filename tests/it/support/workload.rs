@@ -1,31 +1,51 @@
 //! A workload from a log given as text, through the real source and fold.
 
-use pgassay::workload::{Event, Fold, InputFacts, InputKind, Sink, Statement, Workload};
+use pgassay::{
+    source::{self, Input},
+    workload::{Event, Fold, Origin, Sink, Workload},
+};
 
-/// Folds a plain SQL file: statements behind `-- calls: N, mean_time_ms: X` lines.
+/// Folds a log or a plain SQL file; what it is is found out as for a user's file.
 pub(crate) fn of_log(log: &str) -> Workload {
-    let mut fold = Fold::leading();
-    let (mut n_calls, mut mean_ms) = (1_u64, None);
-    for line in log.lines() {
-        if let Some(weights) = line.strip_prefix("-- calls: ") {
-            let mut parts = weights.split(", mean_time_ms: ");
-            n_calls = parts.next().unwrap().trim().parse().unwrap();
-            mean_ms = parts.next().map(|ms| ms.trim().parse::<f64>().unwrap());
-        } else if !line.trim().is_empty() {
-            for _ in 0..n_calls {
-                fold.event(&Event::Statement(Statement {
-                    session: b"1",
-                    duration_us: mean_ms.map(|ms| (ms * 1e3) as u64),
-                    text: line.as_bytes(),
-                    ..Statement::default()
-                }));
+    let input = Input {
+        name: "example".to_owned(),
+        reader: Box::new(std::io::Cursor::new(log.as_bytes().to_vec())),
+    };
+    let reading = source::read(
+        vec![input],
+        &source::Options::default(),
+        1,
+        Repeating(Fold::leading()),
+        || Repeating(Fold::default()),
+    );
+    assert!(
+        reading.failures.is_empty(),
+        "{:?}, in:\n{log}",
+        reading.failures
+    );
+    reading.sink.0.finish(reading.inputs)
+}
+
+/// A statement that stands for N calls, as N calls.
+struct Repeating(Fold);
+
+impl Sink for Repeating {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Weighted { statement, n_calls } => {
+                for _ in 0..*n_calls {
+                    self.0.event(&Event::Statement(*statement));
+                }
             }
+            other => self.0.event(other),
         }
     }
-    let facts = InputFacts {
-        kind: InputKind::SqlFile,
-        name: "example.sql".to_owned(),
-        ..InputFacts::default()
-    };
-    fold.finish(vec![facts])
+
+    fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]) {
+        self.0.skipped(reason, origin, example);
+    }
+
+    fn append(&mut self, following: Self) {
+        self.0.append(following.0);
+    }
 }

@@ -7,7 +7,7 @@ mod check;
 mod completions;
 mod connect;
 mod context;
-mod demo;
+pub mod demo;
 pub mod doctor;
 mod error;
 mod gather;

@@ -63,7 +63,7 @@ INSERT INTO jobs (id, company_id, location_id, title, description, country, empl
 SELECT i, 1 + (pg_temp.u(i, 11) ^ 2 * :companies)::bigint % :companies, 1 + (pg_temp.u(i, 12) * :locations)::bigint % :locations,
        (ARRAY['Senior ', 'Junior ', 'Lead ', ''])[1 + (4 * pg_temp.u(i, 13))::int % 4]
          || (ARRAY['backend', 'frontend', 'data', 'platform', 'mobile', 'security', 'support', 'sales'])[1 + (8 * pg_temp.u(i, 14))::int % 8]
-         || (ARRAY[' engineer', ' developer', ' analyst', ' manager'])[1 + (4 * pg_temp.u(i, 15))::int % 4],
+         || (ARRAY[' engineer', ' developer', ' analyst', ' manager'])[1 + (4 * pg_temp.u(i, 15))::int % 4] || ', team ' || i % 997,
        repeat('What you will do and whom you will meet. ', 1 + (3 * pg_temp.u(i, 16))::int),
        (ARRAY['de', 'us', 'in', 'fr', 'gb', 'pl', 'nl', 'es', 'it', 'se', 'pt', 'at', 'ch', 'ie', 'dk', 'fi', 'cz', 'ro', 'gr', 'ee'])
          [1 + (20 * pg_temp.u(i, 17) ^ 2)::int % 20],

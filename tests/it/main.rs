@@ -9,6 +9,7 @@
 mod advise;
 mod cli;
 mod db;
+mod demo;
 mod doctor;
 mod examples;
 mod migrate;

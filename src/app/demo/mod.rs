@@ -10,7 +10,8 @@ use crate::{
     finding::Report,
 };
 use measured::Measured;
-use stage::Stage;
+
+pub use stage::{Act, Applied, Rewritten, Stage};
 
 /// Findings that a report shows when `--top` is not given; the demo then shows all.
 const DEFAULT_TOP: usize = 7;

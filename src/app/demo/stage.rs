@@ -38,26 +38,37 @@ const GOODBYE: Duration = Duration::from_secs(5);
 const LOG_FORMAT: &str = "stderr";
 
 /// What one drive and its audit gave.
-pub(super) struct Act {
-    pub(super) driven: Driven,
-    pub(super) conclusion: Conclusion,
+#[derive(Debug)]
+pub struct Act {
+    /// The drive.
+    pub driven: Driven,
+    /// The audit of it.
+    pub conclusion: Conclusion,
 }
 
 /// A migration that was applied.
-pub(super) struct Applied {
-    pub(super) file: String,
-    pub(super) took: Duration,
+#[derive(Debug)]
+pub struct Applied {
+    /// Path below the migrations' folder.
+    pub file: String,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A loop that the audit found, measured against its rewrite.
-pub(super) struct Rewritten {
-    pub(super) finding: String,
-    pub(super) fault: &'static Fault,
-    pub(super) effect: RewriteEffect,
+#[derive(Debug)]
+pub struct Rewritten {
+    /// Id of the finding.
+    pub finding: String,
+    /// The loop and its rewrite.
+    pub fault: &'static Fault,
+    /// Both measured.
+    pub effect: RewriteEffect,
 }
 
 /// Server and database of one demo. Both are gone when it is dropped.
-pub(super) struct Stage {
+#[derive(Debug)]
+pub struct Stage {
     reference: &'static Reference,
     variant: Variant,
     show_literals: bool,
@@ -70,7 +81,10 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts a server and loads the workload's database.
-    pub(super) async fn set(
+    ///
+    /// # Errors
+    /// When the server refuses or is gone, or a file cannot be written.
+    pub async fn set(
         reference: &'static Reference,
         args: &DemoArgs,
         context: &Context,
@@ -105,7 +119,10 @@ impl Stage {
     }
 
     /// Drives the workload and audits it, from this drive's log and statistics alone.
-    pub(super) async fn act(&self, name: &str, context: &Context) -> Result<Act, Error> {
+    ///
+    /// # Errors
+    /// When the server refuses or is gone, or a file cannot be written.
+    pub async fn act(&self, name: &str, context: &Context) -> Result<Act, Error> {
         self.server
             .take_log(&self.file(&format!("until-{name}.log")))?;
         self.owned
@@ -177,11 +194,10 @@ impl Stage {
     }
 
     /// Writes the report's migrations and applies them, one statement at a time as psql would.
-    pub(super) async fn migrate(
-        &self,
-        report: &Report,
-        context: &Context,
-    ) -> Result<Vec<Applied>, Error> {
+    ///
+    /// # Errors
+    /// When the server refuses or is gone, or a file cannot be written.
+    pub async fn migrate(&self, report: &Report, context: &Context) -> Result<Vec<Applied>, Error> {
         let now = context.now.to_zoned(TimeZone::UTC).datetime();
         let planned = migration::plan(migrate::proposals(report), now, Drops::Include);
         let framework = FRAMEWORKS.iter().find(|framework| framework.name == "sql");
@@ -210,7 +226,10 @@ impl Stage {
     }
 
     /// Runs the loops that the audit found beside the statement that each should have been.
-    pub(super) async fn rewrites(
+    ///
+    /// # Errors
+    /// When the server refuses or is gone, or a file cannot be written.
+    pub async fn rewrites(
         &self,
         findings: &[Finding],
         context: &Context,
@@ -231,7 +250,10 @@ impl Stage {
     }
 
     /// Ends the demo: stops and removes everything, or says how to.
-    pub(super) fn end(self, keep: bool, context: &Context) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When the server refuses or is gone, or a file cannot be written.
+    pub fn end(self, keep: bool, context: &Context) -> Result<(), Error> {
         if !keep {
             return Ok(());
         }

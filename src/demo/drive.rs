@@ -223,15 +223,7 @@ impl Client<'_> {
     async fn simple(&self, sql: &str, values: &[Vec<Value>]) -> Result<Vec<Vec<i64>>, DbError> {
         let mut rows = Vec::new();
         for values in values {
-            // from the last on, so that $1 does not match in $10
-            let text = values
-                .iter()
-                .enumerate()
-                .rev()
-                .fold(sql.to_owned(), |text, (at, value)| {
-                    text.replace(&format!("${}", at + 1), &value.as_literal())
-                });
-            rows = self.session.texts(&text).await?;
+            rows = self.session.texts(&with_literals(sql, values)).await?;
         }
         let number = |cell: &Option<String>| {
             cell.as_ref()
@@ -245,8 +237,64 @@ impl Client<'_> {
     }
 }
 
+/// The text with its parameters as literals; from the last on, so that `$1` does not match in `$10`.
+fn with_literals(sql: &str, values: &[Value]) -> String {
+    let numbered = values.iter().enumerate().rev();
+    numbered.fold(sql.to_owned(), |text, (at, value)| {
+        text.replace(&format!("${}", at + 1), &value.as_literal())
+    })
+}
+
 fn integers(row: &Row) -> Vec<i64> {
     (0..row.len())
         .map(|at| row.try_get(at).unwrap_or(0))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::WORKLOADS, *};
+
+    #[test]
+    fn literals_take_their_parameters_place() {
+        let values = [Value::Int(7), Value::Text("de"), Value::Ints(vec![1, 2])];
+        assert_eq!(
+            with_literals("a = $1 AND b = $2 AND c = ANY($3)", &values),
+            "a = 7 AND b = 'de' AND c = ANY('{1,2}')"
+        );
+    }
+
+    #[test]
+    fn the_seed_determines_the_order_of_requests_and_nothing_else() {
+        for reference in WORKLOADS {
+            let names = |seed| -> Vec<&str> {
+                let variant = Variant { scale: 1.0, seed };
+                plan(reference, variant)
+                    .iter()
+                    .map(|request| request.name)
+                    .collect()
+            };
+            assert_eq!(names(1), names(1));
+            assert_ne!(names(1), names(2));
+            assert_eq!(names(1).len() as u64, reference.n_requests());
+        }
+    }
+
+    #[test]
+    fn ids_stay_within_their_table() {
+        let reference = WORKLOADS[0];
+        let variant = Variant {
+            scale: 0.01,
+            seed: 1,
+        };
+        let mut random = Random::new(1);
+        for arg in [Arg::Id("jobs"), Arg::Popular("jobs")] {
+            for _ in 0..1_000 {
+                let Value::Int(id) = value(arg, reference, variant, &mut random) else {
+                    panic!("an id is a number")
+                };
+                assert!((1..=2_000).contains(&id), "{id}");
+            }
+        }
+    }
 }

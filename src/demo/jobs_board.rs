@@ -305,7 +305,7 @@ const FAULTS: &[Fault] = &[
             outcome: None,
         }),
         ..Fault::loop_over(
-            "job_skills",
+            "skills",
             &["job_id"],
             "each search result loads its skills (many to many)",
         )

@@ -1,6 +1,6 @@
 //! What the fixes did, as text: every number measured on the same requests before and after.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use super::stage::{Act, Applied, Rewritten};
 use crate::{
@@ -30,8 +30,13 @@ impl Measured<'_> {
         self.migrations(&mut text);
         self.drives(&mut text);
         for finding in &self.before.conclusion.report.findings {
-            self.finding(finding, &mut text);
+            match self.rewritten(finding) {
+                Some(rewritten) => looped(finding, rewritten, &mut text),
+                None if is_drop(finding) => {}
+                None => self.served(finding, &mut text),
+            }
         }
+        self.drops(&mut text);
         self.left(&mut text);
         text
     }
@@ -67,47 +72,58 @@ impl Measured<'_> {
         text.push('\n');
     }
 
-    fn finding(&self, finding: &Finding, text: &mut String) {
-        let rewritten = self
-            .rewrites
+    fn rewritten(&self, finding: &Finding) -> Option<&Rewritten> {
+        let id = finding.id();
+        self.rewrites
             .iter()
-            .find(|rewritten| rewritten.finding == finding.id());
-        let (before, after) = (
-            &self.before.conclusion.snapshot,
-            &self.after.conclusion.snapshot,
-        );
-        let effects = match rewritten {
-            Some(_) => Vec::new(),
-            None => demo::effects(finding, &before.workload, &after.workload),
-        };
-        if rewritten.is_none() && effects.is_empty() {
+            .find(|rewritten| rewritten.finding == id)
+    }
+
+    fn effects(&self, finding: &Finding) -> Vec<Effect> {
+        let before = &self.before.conclusion.snapshot.workload;
+        let after = &self.after.conclusion.snapshot.workload;
+        demo::effects(finding, before, after)
+    }
+
+    /// The statements that a new index serves.
+    fn served(&self, finding: &Finding, text: &mut String) {
+        let effects = self.effects(finding);
+        if finding.remedy.changes.is_empty() || effects.is_empty() {
             return;
         }
         let _ = writeln!(text, "{}", title(finding));
-        if let Some(rewritten) = rewritten {
-            looped(rewritten, text);
-        }
-        let drops = finding
-            .remedy
-            .changes
-            .iter()
-            .all(|change| change.action == ChangeAction::Drop);
         for effect in effects.iter().take(MAX_STATEMENTS) {
-            statement(effect, text);
-            // what one index less saves a write drowns in the noise of its time; its blocks do not lie
-            if !drops {
-                let faster = ratio(effect.before.mean_ms, effect.after.mean_ms);
-                let _ = writeln!(text, "  {:8} {faster:>20}", "");
-            }
+            let faster = ratio(effect.before.mean_ms, effect.after.mean_ms);
+            statement(effect, &faster, text);
         }
         if effects.len() > MAX_STATEMENTS {
-            let _ = writeln!(
-                text,
-                "  … and {} statements more",
-                effects.len() - MAX_STATEMENTS
-            );
+            let n = effects.len() - MAX_STATEMENTS;
+            let _ = writeln!(text, "  … and {n} more");
         }
         text.push('\n');
+    }
+
+    /// Dropped indexes, table by table, and what writing to the table takes without them. What one index less saves drowns in the noise of
+    /// times, so no ratio is given; blocks do not lie.
+    fn drops(&self, text: &mut String) {
+        let mut tables: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
+        let findings = &self.before.conclusion.report.findings;
+        for finding in findings.iter().filter(|finding| is_drop(finding)) {
+            let table = finding.subject.relation.as_ref().map(ToString::to_string);
+            tables
+                .entry(table.unwrap_or_default())
+                .or_default()
+                .push(finding);
+        }
+        for findings in tables.values() {
+            for finding in findings {
+                let _ = writeln!(text, "{}", title(finding));
+            }
+            for effect in self.effects(findings[0]).iter().take(MAX_STATEMENTS) {
+                statement(effect, "", text);
+            }
+            text.push('\n');
+        }
     }
 
     /// What the second audit still finds.
@@ -152,6 +168,15 @@ impl Measured<'_> {
     }
 }
 
+/// Does it only take indexes away?
+fn is_drop(finding: &Finding) -> bool {
+    let changes = &finding.remedy.changes;
+    !changes.is_empty()
+        && changes
+            .iter()
+            .all(|change| change.action == ChangeAction::Drop)
+}
+
 /// `missing-index · public.jobs (country, employment_type)`
 fn title(finding: &Finding) -> String {
     let subject = &finding.subject;
@@ -179,7 +204,8 @@ fn title(finding: &Finding) -> String {
     escape::terminal_line(&title)
 }
 
-fn looped(rewritten: &Rewritten, text: &mut String) {
+fn looped(finding: &Finding, rewritten: &Rewritten, text: &mut String) {
+    let _ = writeln!(text, "{}", title(finding));
     let effect = &rewritten.effect;
     let same = if effect.equal {
         "same rows"
@@ -203,9 +229,10 @@ fn looped(rewritten: &Rewritten, text: &mut String) {
         1,
         milliseconds(effect.batched)
     );
+    text.push('\n');
 }
 
-fn statement(effect: &Effect, text: &mut String) {
+fn statement(effect: &Effect, remark: &str, text: &mut String) {
     let query: String = effect.query.chars().take(MAX_QUERY).collect();
     let cut = if query.len() < effect.query.len() {
         "…"
@@ -219,7 +246,8 @@ fn statement(effect: &Effect, text: &mut String) {
         "", "calls", "mean", "p95", "blocks/call"
     );
     let _ = writeln!(text, "{}", row("before", &effect.before));
-    let _ = writeln!(text, "{}", row("after", &effect.after));
+    let after = row("after", &effect.after);
+    let _ = writeln!(text, "{}", format!("{after}   {remark}").trim_end());
 }
 
 fn row(name: &str, figures: &Figures) -> String {

@@ -107,7 +107,7 @@ pub fn write(snapshot: &Snapshot, mut output: impl Write) -> Result<(), Snapshot
     let mut lines = Lines {
         output: zstd::Encoder::new(output, LEVEL)?,
         digest: Sha256::new(),
-        n_lines: 0,
+        n_written: 0,
     };
     if let Some(capture) = &snapshot.capture {
         lines.put(&PartRef::Capture(capture))?;
@@ -143,7 +143,7 @@ pub fn write(snapshot: &Snapshot, mut output: impl Write) -> Result<(), Snapshot
 struct Lines<W: Write> {
     output: zstd::Encoder<'static, W>,
     digest: Sha256,
-    n_lines: u64,
+    n_written: u64,
 }
 
 impl<W: Write> Lines<W> {
@@ -151,13 +151,13 @@ impl<W: Write> Lines<W> {
         let mut line = serde_json::to_vec(part)?;
         line.push(b'\n');
         self.digest.update(&line);
-        self.n_lines += 1;
+        self.n_written += 1;
         self.output.write_all(&line)
     }
 
     fn finish(mut self) -> io::Result<()> {
         let end = End {
-            n_lines: self.n_lines,
+            n_lines: self.n_written,
             sha256: hexadecimal(&self.digest.clone().finalize()),
         };
         self.put(&PartRef::End(&end))?;
@@ -166,7 +166,11 @@ impl<W: Write> Lines<W> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Reads a snapshot and checks that what it says is possible.

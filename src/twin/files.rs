@@ -12,7 +12,7 @@ use super::page::{PAGE_BYTES, Page};
 /// `RELSEG_SIZE`: blocks of one file; the next ones go into `name.1`, `name.2`, …
 const SEGMENT_BLOCKS: u64 = 131_072;
 /// `MaxBlockNumber` + 1.
-pub const MAX_BLOCKS: u64 = u32::MAX as u64;
+pub(super) const MAX_BLOCKS: u64 = u32::MAX as u64;
 
 /// Why a file could not be touched.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +38,14 @@ pub enum FileError {
 
 /// A data directory that we made.
 #[derive(Debug, Clone)]
-pub struct DataDir {
+pub(super) struct DataDir {
     root: PathBuf,
     owner: (u32, u32),
 }
 
 impl DataDir {
     /// The directory at `root`; new files get its owner.
-    pub fn new(root: impl Into<PathBuf>) -> Result<Self, FileError> {
+    pub(super) fn new(root: impl Into<PathBuf>) -> Result<Self, FileError> {
         let root = root.into();
         let meta = std::fs::symlink_metadata(&root).map_err(|source| FileError::Io {
             path: root.clone(),
@@ -61,7 +61,7 @@ impl DataDir {
     }
 
     /// Gives the relation at `path` (`pg_relation_filepath`) that many blocks: longer files become sparse, shorter ones are cut.
-    pub fn set_blocks(&self, path: &str, n_blocks: u64) -> Result<(), FileError> {
+    pub(super) fn set_blocks(&self, path: &str, n_blocks: u64) -> Result<(), FileError> {
         if n_blocks > MAX_BLOCKS {
             return Err(FileError::TooLarge(n_blocks));
         }
@@ -76,7 +76,7 @@ impl DataDir {
     }
 
     /// Cuts the first segment alone: to the server the relation is `n_blocks` (fewer than a segment) long, later segments notwithstanding.
-    pub fn set_first_segment(&self, path: &str, n_blocks: u64) -> Result<(), FileError> {
+    pub(super) fn set_first_segment(&self, path: &str, n_blocks: u64) -> Result<(), FileError> {
         self.set_segment(path, 0, n_blocks.min(SEGMENT_BLOCKS))
     }
 
@@ -87,13 +87,13 @@ impl DataDir {
     }
 
     /// Blocks of the relation's first segment.
-    pub fn n_blocks_of_first(&self, path: &str) -> Result<u64, FileError> {
+    pub(super) fn n_blocks_of_first(&self, path: &str) -> Result<u64, FileError> {
         let meta = self.open(path, 0)?.metadata();
         Ok(meta.map_err(|source| self.io(path, source))?.len() / PAGE_BYTES as u64)
     }
 
     /// The relation's first page.
-    pub fn read_first(&self, path: &str) -> Result<Page, FileError> {
+    pub(super) fn read_first(&self, path: &str) -> Result<Page, FileError> {
         let mut page = [0; PAGE_BYTES];
         self.open(path, 0)?
             .read_exact_at(&mut page, 0)
@@ -102,7 +102,12 @@ impl DataDir {
     }
 
     /// Writes pages from block `first` on; all must lie in the first segment.
-    pub fn write_pages(&self, path: &str, first: u64, pages: &[Page]) -> Result<(), FileError> {
+    pub(super) fn write_pages(
+        &self,
+        path: &str,
+        first: u64,
+        pages: &[Page],
+    ) -> Result<(), FileError> {
         let file = self.open(path, 0)?;
         for (at, page) in pages.iter().enumerate() {
             file.write_all_at(page, (first + at as u64) * PAGE_BYTES as u64)
@@ -112,7 +117,7 @@ impl DataDir {
     }
 
     /// Writes the relation's visibility map, one page long.
-    pub fn write_visibility_map(&self, path: &str, page: &Page) -> Result<(), FileError> {
+    pub(super) fn write_visibility_map(&self, path: &str, page: &Page) -> Result<(), FileError> {
         self.write_pages(&format!("{path}_vm"), 0, std::slice::from_ref(page))
     }
 

@@ -11,7 +11,7 @@ const NUMERIC_GROUP: usize = 4;
 
 /// The bytes of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyImage {
+pub(super) struct KeyImage {
     /// As in the tuple, starting at an address aligned to 8.
     pub bytes: Vec<u8>,
     /// Of variable length.
@@ -20,7 +20,7 @@ pub struct KeyImage {
 
 impl KeyImage {
     /// A key of fixed length.
-    pub fn fixed(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn fixed(bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             bytes: bytes.into(),
             varlena: false,
@@ -44,7 +44,7 @@ impl KeyImage {
     /// The key that `text` is as a value of `type_name` (as `format_type` names it). `None` for types and values that
     /// this function does not know.
     #[must_use]
-    pub fn parse(type_name: &str, text: &str) -> Option<Self> {
+    pub(super) fn parse(type_name: &str, text: &str) -> Option<Self> {
         Some(match type_name {
             "smallint" => Self::fixed(text.parse::<i16>().ok()?.to_le_bytes()),
             "integer" => Self::fixed(text.parse::<i32>().ok()?.to_le_bytes()),
@@ -113,7 +113,7 @@ fn uuid(text: &str) -> Option<Vec<u8>> {
 
 /// Hexadecimal digits → bytes.
 #[must_use]
-pub fn hex(digits: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn hex(digits: &[u8]) -> Option<Vec<u8>> {
     let nibble = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
     digits
         .chunks(2)
@@ -162,13 +162,14 @@ fn base_10000(whole: &str, fraction: &str) -> (Vec<i16>, i32) {
                 .fold(0, |sum, digit| sum * 10 + i16::from(digit - b'0'))
         })
         .collect();
-    let mut weight = ((whole.len() + lead) / NUMERIC_GROUP) as i32 - 1;
+    let digits = i32::try_from((whole.len() + lead) / NUMERIC_GROUP).unwrap_or(i32::MAX);
+    let mut weight = digits - 1;
     while groups.last() == Some(&0) {
         groups.pop();
     }
     let zeros = groups.iter().take_while(|group| **group == 0).count();
     groups.drain(..zeros);
-    weight -= zeros as i32;
+    weight -= i32::try_from(zeros).unwrap_or(i32::MAX);
     if groups.is_empty() {
         weight = 0;
     }

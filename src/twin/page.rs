@@ -8,7 +8,7 @@ use super::key::KeyImage;
 use crate::catalog::planner::{BrinMeta, GinMeta};
 
 /// Bytes of a page.
-pub const PAGE_BYTES: usize = 8192;
+pub(super) const PAGE_BYTES: usize = 8192;
 /// `SizeOfPageHeaderData`
 const HEADER_BYTES: usize = 24;
 /// `sizeof(BTPageOpaqueData)`
@@ -37,13 +37,13 @@ const DATA_AFTER_BITMAP: usize = 16;
 const BTREE_META_END: u16 = 72;
 
 /// A page of Postgres.
-pub type Page = [u8; PAGE_BYTES];
+pub(super) type Page = [u8; PAGE_BYTES];
 
 /// The highest b-tree that is believed: with 8 KiB pages and the largest key (2.7 kB, 3 a page) 2^32 pages need 21 levels.
-pub const MAX_HEIGHT: u32 = 21;
+pub(super) const MAX_HEIGHT: u32 = 21;
 
 /// Writes root and level into an existing b-tree metapage.
-pub fn patch_btree_meta(page: &mut Page, height: u32) {
+pub(super) fn patch_btree_meta(page: &mut Page, height: u32) {
     put_u32(page, HEADER_BYTES + 8, 1); // btm_root: block 1, see `btree_chain`
     put_u32(page, HEADER_BYTES + 12, height); // btm_level
     put_u32(page, HEADER_BYTES + 16, 1); // btm_fastroot
@@ -55,7 +55,7 @@ pub fn patch_btree_meta(page: &mut Page, height: u32) {
 /// Blocks 1 to `height + 1`: a root that leads by one downlink a level to a leaf that holds `ends` (in index order) or nothing.
 /// `n_keys` is the number of the index's columns: with several, those behind the first are null.
 #[must_use]
-pub fn btree_chain(height: u32, ends: &[KeyImage], n_columns: usize) -> Vec<Page> {
+pub(super) fn btree_chain(height: u32, ends: &[KeyImage], n_columns: usize) -> Vec<Page> {
     (0..=height)
         .rev()
         .map(|level| {
@@ -76,7 +76,7 @@ pub fn btree_chain(height: u32, ends: &[KeyImage], n_columns: usize) -> Vec<Page
 }
 
 /// Writes the counters into an existing GIN metapage.
-pub fn patch_gin_meta(page: &mut Page, meta: &GinMeta) {
+pub(super) fn patch_gin_meta(page: &mut Page, meta: &GinMeta) {
     put_u32(page, HEADER_BYTES + 12, meta.n_pending_pages);
     put_i64(page, HEADER_BYTES + 16, meta.n_pending_tuples);
     put_u32(page, HEADER_BYTES + 24, meta.n_total_pages);
@@ -86,14 +86,14 @@ pub fn patch_gin_meta(page: &mut Page, meta: &GinMeta) {
 }
 
 /// Writes the end of the range map into an existing BRIN metapage.
-pub fn patch_brin_meta(page: &mut Page, meta: BrinMeta) {
+pub(super) fn patch_brin_meta(page: &mut Page, meta: BrinMeta) {
     put_u32(page, HEADER_BYTES + 12, meta.last_revmap_page);
 }
 
 /// The first page of a visibility map that calls heap block 0 all-visible and all-frozen, so that an index-only probe of the ends believes
 /// the leaf and does not look for the (absent) row.
 #[must_use]
-pub fn visibility_map() -> Page {
+pub(super) fn visibility_map() -> Page {
     let mut page = [0; PAGE_BYTES];
     put_page_header(&mut page, HEADER_BYTES, PAGE_BYTES, PAGE_BYTES);
     page[HEADER_BYTES] = 0b11;

@@ -105,7 +105,7 @@ pub(super) fn apply(
                 }
             }
             PhysicalKind::Gin | PhysicalKind::Brin | PhysicalKind::Other => {
-                other(data, file, state)?
+                other(data, file, state)?;
             }
         }
     }

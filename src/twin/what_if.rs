@@ -1,9 +1,6 @@
 //! What-if with real, empty indexes: made once, given the size and height that they would have, switched on for one evaluation at a time.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -58,24 +55,22 @@ impl WhatIf for Twin {
         plans.pop().unwrap_or(Err(WhatIfError::Budget))
     }
 
-    fn plan_all(
+    async fn plan_all(
         &self,
         queries: &[PlannedQuery],
         add: &[IndexDef],
         hide: &[String],
-    ) -> impl Future<Output = Vec<Result<Plan, WhatIfError>>> + Send {
-        async move {
-            let mut active = self.active.lock().await;
-            let names = match self.switch(&mut active, add, hide).await {
-                Ok(names) => names,
-                Err(error) => return queries.iter().map(|_| Err(error.clone())).collect(),
-            };
-            let mut plans = Vec::with_capacity(queries.len());
-            for query in queries {
-                plans.push(self.plan_one(query, &names).await);
-            }
-            plans
+    ) -> Vec<Result<Plan, WhatIfError>> {
+        let mut active = self.active.lock().await;
+        let names = match self.switch(&mut active, add, hide).await {
+            Ok(names) => names,
+            Err(error) => return queries.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut plans = Vec::with_capacity(queries.len());
+        for query in queries {
+            plans.push(self.plan_one(query, &names).await);
         }
+        plans
     }
 
     fn size_bytes(&self, def: &IndexDef) -> Option<u64> {
@@ -239,7 +234,7 @@ impl Twin {
         }
         if result.is_ok() {
             result = session
-                .execute_typed(&format!("SET search_path = pg_catalog"), &[])
+                .execute_typed("SET search_path = pg_catalog", &[])
                 .await
                 .map(|_| ())
                 .map_err(|error| WhatIfError::Unsupported(reason(&error)));

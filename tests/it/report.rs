@@ -188,7 +188,7 @@ fn outside_code(line: &str) -> String {
         let after = rest[start + ticks..].to_owned();
         let end = after.find(&quote).expect("inline code is closed");
         result.push_str(&rest[..start]);
-        rest = after[end + ticks..].to_owned();
+        after[end + ticks..].clone_into(&mut rest);
     }
     result + &rest
 }

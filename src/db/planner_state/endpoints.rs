@@ -47,29 +47,22 @@ pub(super) async fn read(audited: &Audited, gaps: &mut Vec<Gap>) -> Result<Vec<E
             missed += 1;
             continue;
         }
-        match rows::<Ends>(
-            &guarded,
-            "probing the ends of an index",
-            &probe(&target),
-            &[],
-        )
-        .await
-        {
-            Ok(ends) => found.extend(ends.into_iter().next().and_then(|ends| {
-                Some(Endpoint {
-                    min: ends.min?,
-                    max: ends.max?,
-                    table: target.table,
-                    column: target.column,
-                    type_name: target.type_name,
-                })
-            })),
-            Err(_) => {
-                missed += 1;
-                drop(guarded);
-                guarded = begin(audited).await?;
-            }
-        }
+        let what = "probing the ends of an index";
+        let Ok(ends) = rows::<Ends>(&guarded, what, &probe(&target), &[]).await else {
+            missed += 1;
+            drop(guarded);
+            guarded = begin(audited).await?;
+            continue;
+        };
+        found.extend(ends.into_iter().next().and_then(|ends| {
+            Some(Endpoint {
+                min: ends.min?,
+                max: ends.max?,
+                table: target.table,
+                column: target.column,
+                type_name: target.type_name,
+            })
+        }));
     }
     guarded.end().await?;
     if missed > 0 {

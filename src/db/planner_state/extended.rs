@@ -46,7 +46,7 @@ impl Columns for BTreeMap<i16, String> {
 struct Label {
     oid: u32,
     type_name: String,
-    label: String,
+    text: String,
 }
 
 pub(super) async fn read(reader: &mut Reader<'_>) -> Result<Vec<ExtendedStatistics>, DbError> {
@@ -148,7 +148,7 @@ async fn common(reader: &Reader<'_>, blob: &[u8], hex: String) -> Result<Option<
     let words: Vec<u32> = (0..layout.types.len())
         .flat_map(|at| layout.words(blob, at))
         .collect();
-    let sql = "SELECT json_build_object('oid', e.oid::int8, 'type_name', format_type(e.enumtypid, NULL), 'label', e.enumlabel)::text \
+    let sql = "SELECT json_build_object('oid', e.oid::int8, 'type_name', format_type(e.enumtypid, NULL), 'text', e.enumlabel)::text \
         FROM pg_enum e WHERE e.oid = ANY ($1) AND e.enumtypid = ANY ($2) ORDER BY e.oid";
     let params: [super::Param<'_>; 2] =
         [(&words, Type::OID_ARRAY), (&layout.types, Type::OID_ARRAY)];
@@ -158,7 +158,7 @@ async fn common(reader: &Reader<'_>, blob: &[u8], hex: String) -> Result<Option<
         types,
         labels: labels
             .into_iter()
-            .map(|label| (label.oid, label.type_name, label.label))
+            .map(|label| (label.oid, label.type_name, label.text))
             .collect(),
     }))
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Languages whose functions may exist in a twin: those that Postgres itself calls trusted and ships. Functions in others become stubs.
-pub const KEPT_LANGUAGES: [&str; 2] = ["sql", "plpgsql"];
+pub(super) const KEPT_LANGUAGES: [&str; 2] = ["sql", "plpgsql"];
 
 /// Extensions that are installed although not marked trusted: types, operators and index methods for the planner, none of which reaches a
 /// file, a program or a network. Others that aren't trusted (`dblink`, `file_fdw`, `plpython3u`, …) are left out and listed.
@@ -42,7 +42,7 @@ const HARMLESS_EXTENSIONS: &[&str] = &[
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub(super) struct Step {
     /// The object in words: `index public.orders_pkey`.
     pub object: String,
     /// The statement.
@@ -60,7 +60,7 @@ impl Step {
 
 /// Schemas: first, so that extensions can live in them.
 #[must_use]
-pub fn schemas(objects: &SchemaObjects) -> Vec<Step> {
+pub(super) fn schemas(objects: &SchemaObjects) -> Vec<Step> {
     objects
         .schemas
         .iter()
@@ -74,7 +74,7 @@ pub fn schemas(objects: &SchemaObjects) -> Vec<Step> {
 /// Extensions: the only statements that the bootstrap superuser runs, before any object of the snapshot exists.
 /// `trusted` are those that the server marks so.
 #[must_use]
-pub fn extension(extension: &ExtensionDef, trusted: bool) -> Option<Step> {
+pub(super) fn extension(extension: &ExtensionDef, trusted: bool) -> Option<Step> {
     let harmless = HARMLESS_EXTENSIONS.contains(&extension.name.as_str());
     (trusted || harmless).then(|| {
         let sql = format!(
@@ -89,7 +89,7 @@ pub fn extension(extension: &ExtensionDef, trusted: bool) -> Option<Step> {
 /// What must stand before statistics can be loaded, in an order that mostly satisfies dependencies; what fails is tried again after the rest.
 /// `unknown` says which type names the server lacks.
 #[must_use]
-pub fn definitions(objects: &SchemaObjects, unknown: &dyn Fn(&str) -> bool) -> Vec<Step> {
+pub(super) fn definitions(objects: &SchemaObjects, unknown: &dyn Fn(&str) -> bool) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     steps.extend(objects.functions.iter().map(function::create));
     steps.extend(objects.sequences.iter().map(|name| {
@@ -120,7 +120,7 @@ pub fn definitions(objects: &SchemaObjects, unknown: &dyn Fn(&str) -> bool) -> V
 
 /// Types, collations and text search configurations: before tables.
 #[must_use]
-pub fn types(objects: &SchemaObjects) -> Vec<Step> {
+pub(super) fn types(objects: &SchemaObjects) -> Vec<Step> {
     let mut steps: Vec<Step> = objects.collations.iter().map(collation).collect();
     steps.extend(objects.search_configurations.iter().map(|name| {
         let sql = format!(
@@ -135,7 +135,7 @@ pub fn types(objects: &SchemaObjects) -> Vec<Step> {
 
 /// Checks of domains: after the statistics are in, because loading those runs input functions as superuser.
 #[must_use]
-pub fn domain_checks(objects: &SchemaObjects) -> Vec<Step> {
+pub(super) fn domain_checks(objects: &SchemaObjects) -> Vec<Step> {
     objects
         .types
         .iter()

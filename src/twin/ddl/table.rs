@@ -22,7 +22,7 @@ pub(super) fn create(table: &TableDef, unknown: &dyn Fn(&str) -> bool) -> Step {
         let parents: Vec<String> = table
             .inherits
             .iter()
-            .map(|parent| parent.to_sql())
+            .map(crate::catalog::RelationName::to_sql)
             .collect();
         sql.push_str(&format!(" INHERITS ({})", parents.join(", ")));
     }
@@ -77,10 +77,10 @@ fn column(column: &ColumnDef, unknown: &dyn Fn(&str) -> bool) -> String {
     }
     match (column.generated.as_str(), &column.expression) {
         ("v", Some(expression)) => {
-            sql.push_str(&format!(" GENERATED ALWAYS AS ({expression}) VIRTUAL"))
+            sql.push_str(&format!(" GENERATED ALWAYS AS ({expression}) VIRTUAL"));
         }
         ("s", Some(expression)) => {
-            sql.push_str(&format!(" GENERATED ALWAYS AS ({expression}) STORED"))
+            sql.push_str(&format!(" GENERATED ALWAYS AS ({expression}) STORED"));
         }
         _ => {}
     }

@@ -8,6 +8,8 @@ mod chunk;
 mod csvlog;
 mod error;
 mod facts;
+#[cfg(test)]
+mod fixture_tests;
 mod framing;
 mod held;
 mod input;

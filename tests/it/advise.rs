@@ -268,10 +268,17 @@ async fn a_shop_gets_the_indexes_that_it_needs_and_no_others() {
     let served = served(&advice, &workload, |case| case.sql);
     check(&served, true);
     let again = advised(&database, &workload).await;
+    // each run analyses the tables again: the planner's figures move with the sample, the choice must not
+    let definitions = |advice: &Advice| {
+        let chosen = advice.recommendations.iter();
+        chosen
+            .map(|one| (one.def.clone(), one.reason))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
-        format!("{advice:?}"),
-        format!("{again:?}"),
-        "the same inputs, the same advice"
+        definitions(&advice),
+        definitions(&again),
+        "the same tables, the same indexes"
     );
 
     let before = blocks_read(&database, &served).await;

@@ -18,6 +18,9 @@ const MAX_PREFIX_BYTES: usize = 1_024;
 /// Lines of the sample that must read under a prefix for it to be taken, percent. The rest may be foreign text or another prefix.
 const MIN_MATCH_PERCENT: usize = 50;
 
+/// Digits from which on a number is taken for a query id: no process id or transaction id has so many.
+const QUERY_ID_DIGITS: usize = 12;
+
 /// Finds the level in a line without knowing the prefix: the level, where it starts, and where the message starts.
 pub(in crate::source) fn find_severity(line: &[u8]) -> Option<(Level, usize, usize)> {
     let window = &line[..line.len().min(MAX_PREFIX_BYTES)];
@@ -160,6 +163,14 @@ fn atom(text: &[u8]) -> (Atom<'_>, usize) {
         hex == words && hex > 8 && memchr::memchr_iter(b'.', &text[..hex]).count() == 1;
     if is_session {
         return (Atom::SessionId, hex);
+    }
+    let n_signed = text
+        .iter()
+        .skip(1)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    if text[0] == b'-' && n_signed >= QUERY_ID_DIGITS {
+        return (Atom::Number(&text[..=n_signed]), n_signed + 1);
     }
     if digits > 0 && !text.get(digits).is_some_and(u8::is_ascii_alphabetic) {
         return (Atom::Number(&text[..digits]), digits);
@@ -318,7 +329,8 @@ fn unlabelled(
         Atom::Number(_) if previous == Some(Atom::Separator(b'-')) && given.0.contains(&b'p') => {
             given.first_free(b"lx")
         }
-        // a transaction id is 0 outside writes; a process id never is
+        Atom::Number(digits) if digits.len() >= QUERY_ID_DIGITS => given.first_free(b"Qx"),
+        // a transaction id is 0 outside writes, a query id before parsing; a process id never is
         Atom::Number(b"0") => given.first_free(b"xQ"),
         Atom::Number(_) => given.first_free(b"plxQ"),
         Atom::Word(_) if previous == Some(Atom::Separator(b'@')) => given.first_free(b"di"),
@@ -372,6 +384,19 @@ mod tests {
             "2026-11-22 20:36:03.041 UTC [1] user=,db=,app= LOG:  checkpoint starting: time\n\
              2026-11-22 20:36:03.041 UTC [8] user=bob,db=shop,app=my app LOG:  x",
             "%m [%p] user=%u,db=%d,app=%a ",
+        );
+    }
+
+    #[test]
+    fn query_ids() {
+        check(
+            "2026-11-23 00:38:07.790 UTC [6b038aef.34b9] LOG:  starting PostgreSQL 15.18\n\
+             2026-11-23 00:38:08.040 UTC [6b038af0.34c1] [unknown]@[unknown]/[unknown]  0 LOG:  connection received\n\
+             2026-11-23 00:38:08.041 UTC [6b038af0.34c1] u@d/[unknown] 2/1 0 LOG:  connection authorized\n\
+             2026-11-23 00:38:08.074 UTC [6b038af0.34c1] u@d/psql 2/0 -7352607280455992127 LOG:  x\n\
+             2026-11-23 00:38:08.074 UTC [6b038af0.34c1] u@d/psql 2/0 7352607280455992127 LOG:  x\n\
+             2026-11-23 00:38:08.074 UTC [6b038af0.34c1] u@d/node pg 2/0 7352607280455992127 LOG:  x\n",
+            "%m [%c] %q%u@%d/%a %v %Q ",
         );
     }
 

@@ -271,12 +271,9 @@ pub struct CaptureArgs {
     /// File to write; its name usually ends in .pgassay
     #[arg(long, short, value_name = "FILE", required_unless_present = "show")]
     pub output: Option<PathBuf>,
-    /// Watch for so long, and keep what pg_stat_statements counted meanwhile [default: everything since its last reset]
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
-    pub interval: Option<Duration>,
-    /// Values to leave out: all, default (keeps times, keys, codes, enum labels), or none
-    #[arg(long, value_enum, default_value_t = Redact::Default, value_name = "HOW")]
-    pub redact: Redact,
+    /// Values to leave out. Required: the file holds real column values from the planner's statistics
+    #[arg(long, value_enum, value_name = "HOW", required_unless_present = "show")]
+    pub redact: Option<Redact>,
     /// Do not probe the ends of b-tree indexes
     #[arg(long)]
     pub no_endpoints: bool,
@@ -288,11 +285,7 @@ pub struct CaptureArgs {
 /// `--redact`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Redact {
-    /// No value at all
-    All,
-    /// Times, key-like integers, small codes, enum labels and what SQL itself names stay
-    Default,
-    /// Everything that the planner's statistics hold stays
+    /// Everything that the planner's statistics hold stays; the only choice so far
     None,
 }
 

@@ -22,7 +22,7 @@ pub enum ApplyError {
 /// Runs all statements of a file on one connection. The first that fails ends it, as with psql's `ON_ERROR_STOP`.
 ///
 /// # Errors
-/// See [`ApplyError`].
+/// See `ApplyError`.
 pub async fn apply(owned: &Owned, script: &str) -> Result<(), ApplyError> {
     let pieces = split(script)?;
     let session = owned

@@ -1,6 +1,6 @@
 //! Bytes → events, streaming, in bounded memory. One log format a file.
 //!
-//! An input is cut into chunks of whole records ([`chunk`]), which a format reads as messages ([`record`]), of which [`assemble`] makes
+//! An input is cut into chunks of whole records (`chunk`), which a format reads as messages (`record`), of which `assemble` makes
 //! statements and facts for a [`Sink`](crate::workload::Sink). Chunks are read in parallel and put together in order.
 
 mod assemble;

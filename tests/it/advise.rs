@@ -48,6 +48,10 @@ INSERT INTO settings SELECT n, 'k' || n, 'v' FROM generate_series(1, 200) n;
 CREATE TABLE hits (id bigint PRIMARY KEY, path text NOT NULL, at timestamptz NOT NULL, n integer NOT NULL);
 INSERT INTO hits SELECT n, '/p/' || n % 40, now() - n * interval '1 second', 0 FROM generate_series(1, 60000) n;
 CREATE INDEX hits_at ON hits (at);
+ALTER TABLE users SET (autovacuum_enabled = off);
+ALTER TABLE orders SET (autovacuum_enabled = off);
+ALTER TABLE items SET (autovacuum_enabled = off);
+ALTER TABLE hits SET (autovacuum_enabled = off);
 VACUUM ANALYZE users, orders, items, products, settings, hits";
 
 const CASES: &[Case] = &[
@@ -312,6 +316,23 @@ async fn a_shop_gets_the_indexes_that_it_needs_and_no_others() {
         "{:#?}",
         silent.recommendations
     );
+}
+
+/// One planner and one catalog: opening a planner analyses the tables anew, and every sample differs.
+#[tokio::test]
+async fn the_same_inputs_give_the_same_advice() {
+    let database = shop().await;
+    let workload = with_literals();
+    let planner = RealPlanner::new(database.owned.clone());
+    let catalog = catalog(&database).await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let advice =
+            advise::advise(&catalog, &workload, &planner, &advise::Options::default()).await;
+        seen.push(format!("{advice:?}"));
+    }
+    planner.finish().await;
+    assert!(seen.iter().all(|advice| *advice == seen[0]), "{seen:#?}");
 }
 
 #[tokio::test]

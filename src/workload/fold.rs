@@ -176,6 +176,13 @@ impl Fold {
     }
 
     fn statement(&mut self, statement: &Statement<'_>) {
+        if let Some((step, place)) = self.recorded(statement, 1) {
+            self.execution(step, place, statement.session);
+        }
+    }
+
+    /// Counts a statement as `n_calls` executions; what windows need to know of it, unless there are too many fingerprints.
+    fn recorded(&mut self, statement: &Statement<'_>, n_calls: u64) -> Option<(Step, Place)> {
         let slot = match self.templates.look_up(statement.text) {
             Lookup::Known(slot) => slot,
             Lookup::New(slot, fingerprint) => {
@@ -183,11 +190,11 @@ impl Fold {
                 slot
             }
         };
-        self.cover(statement);
+        self.cover(statement, n_calls);
         let query = self.templates.slot(slot).query;
         if query == NO_QUERY {
             self.skipped(TOO_MANY_QUERIES, statement.origin, statement.text);
-            return;
+            return None;
         }
         let client =
             self.symbols
@@ -207,6 +214,7 @@ impl Fold {
             parameters: statement.parameters,
             client,
             label: template.label,
+            n_calls,
         });
         debug_assert!(first_run || self.known.len() > query as usize);
         operand_values(template, statement, statistics, &mut self.values);
@@ -220,7 +228,7 @@ impl Fold {
             request: template.request,
             transaction: transaction_hash(statement.transaction),
         };
-        self.execution(step, place, statement.session);
+        Some((step, place))
     }
 
     /// Hands an execution to the windows, or keeps it for them.
@@ -317,15 +325,15 @@ impl Fold {
         query
     }
 
-    fn cover(&mut self, statement: &Statement<'_>) {
+    fn cover(&mut self, statement: &Statement<'_>, n_calls: u64) {
         let file = statement.origin.file as usize;
         if self.covers.len() <= file {
             self.covers.resize(file + 1, Cover::default());
         }
         let time = (statement.time_us != 0).then_some(statement.time_us);
         self.covers[file].merge(&Cover {
-            n_statements: 1,
-            n_timed: u64::from(statement.duration_us.is_some()),
+            n_statements: n_calls,
+            n_timed: statement.duration_us.map_or(0, |_| n_calls),
             min_us: statement.duration_us,
             from_us: time,
             to_us: time,
@@ -425,7 +433,11 @@ impl Sink for Fold {
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Statement(statement) => self.statement(statement),
-            Event::MoreTime(_) | Event::Weighted { .. } | Event::Fact(_) => {}
+            // a weight is a rate: it says nothing of sessions and loops, so windows don't see it
+            Event::Weighted { statement, n_calls } if *n_calls > 0 => {
+                self.recorded(statement, *n_calls);
+            }
+            Event::Weighted { .. } | Event::MoreTime(_) | Event::Fact(_) => {}
         }
     }
 

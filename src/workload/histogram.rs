@@ -16,12 +16,12 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
-    /// Counts one value.
-    pub(crate) fn record(&mut self, value: u64) {
+    /// Counts one value as often as `n` says.
+    pub(crate) fn record_n(&mut self, value: u64, n: u64) {
         let bucket = bucket_of(value);
         self.cover(bucket, bucket);
         let count = &mut self.counts[(bucket - self.first) as usize];
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
     }
 
     /// Adds another histogram's counts.
@@ -99,7 +99,7 @@ mod tests {
     fn of(values: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
         for &value in values {
-            histogram.record(value);
+            histogram.record_n(value, 1);
         }
         histogram
     }

@@ -31,6 +31,8 @@ pub(super) struct Observed<'a> {
     pub(super) client: u32,
     /// Interned tags; 0 for none.
     pub(super) label: u32,
+    /// Executions that it stands for.
+    pub(super) n_calls: u64,
 }
 
 /// Counts by interned symbol, first seen first.
@@ -177,28 +179,30 @@ impl QueryStatistics {
         if self.n_calls == 0 {
             self.first_origin = seen.origin;
         }
-        self.n_calls += 1;
+        self.n_calls += seen.n_calls;
         if let Some(duration_us) = seen.duration_us {
-            self.n_timed += 1;
-            self.total_us += duration_us;
+            self.n_timed += seen.n_calls;
+            self.total_us = self
+                .total_us
+                .saturating_add(duration_us.saturating_mul(seen.n_calls));
             self.min_us = Some(
                 self.min_us
                     .map_or(duration_us, |least| least.min(duration_us)),
             );
             self.max_us = self.max_us.max(duration_us);
-            self.durations.record(duration_us);
+            self.durations.record_n(duration_us, seen.n_calls);
         }
         self.n_errors += u64::from(seen.failed);
         self.plan_us += seen.plan_us;
         self.query_id = pick_query_id(self.query_id, seen.query_id);
-        self.protocol[seen.protocol as usize] += 1;
+        self.protocol[seen.protocol as usize] += seen.n_calls;
         if seen.time_us != 0 {
             self.first_us = Some(self.first_us.map_or(seen.time_us, |t| t.min(seen.time_us)));
             self.last_us = self.last_us.max(Some(seen.time_us));
         }
-        self.clients.add(seen.client, 1);
+        self.clients.add(seen.client, seen.n_calls);
         if seen.label != 0 {
-            self.labels.add(seen.label, 1);
+            self.labels.add(seen.label, seen.n_calls);
         }
         self.keep_sample(seen);
     }

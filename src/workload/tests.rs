@@ -312,3 +312,24 @@ fn nested_loops_are_both_found() {
     assert!(found[1].0.contains("from books") && found[1].1.contains("from authors"));
     assert_eq!(found[1].2, 5);
 }
+
+#[test]
+fn a_weight_counts_calls_and_time_and_makes_no_loop() {
+    let mut fold = Fold::leading();
+    let statement = Statement {
+        text: b"SELECT a FROM t WHERE b = 1",
+        duration_us: Some(2_000),
+        ..Statement::default()
+    };
+    for n_calls in [500, 0] {
+        fold.event(&Event::Weighted { statement, n_calls });
+    }
+    let workload = fold.finish(vec![InputFacts::default()]);
+    let log = workload.queries[0].log.as_ref().unwrap();
+    assert_eq!(
+        (log.n_calls, log.n_timed, log.total_us, log.p50_us),
+        (500, 500, 1_000_000, 2_000)
+    );
+    assert_eq!(workload.inputs[0].n_statements, 500);
+    assert!(workload.repetitions.is_empty());
+}

@@ -270,8 +270,8 @@ impl<S: Sink> Sink for Filtered<S> {
         self.inner.skipped(reason, origin, example);
     }
 
-    fn append(&mut self, following: Self) {
-        self.inner.append(following.inner);
+    fn append(&mut self, following: &mut Self) {
+        self.inner.append(&mut following.inner);
     }
 }
 

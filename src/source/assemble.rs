@@ -13,7 +13,9 @@ use super::{
     message::{self, Message, Step},
     record::{Receiver, Record, Severity},
 };
-use crate::workload::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement};
+use crate::workload::{
+    Escape, Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Text,
+};
 
 /// Reason for bare durations that nothing can be said of.
 pub(super) const LONE_DURATION: &str = "durations without a statement (parse and bind steps, or statements that log_statement leaves out)";
@@ -67,6 +69,8 @@ pub(super) struct Assembler<'o, S> {
     pub(super) tally: Tally,
     scratch: Vec<u8>,
     parameters: Vec<u8>,
+    /// Take texts that had to be unescaped.
+    texts: [Vec<u8>; 4],
 }
 
 impl<'o, S: Sink> Assembler<'o, S> {
@@ -80,6 +84,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
             tally: Tally::default(),
             scratch: Vec::new(),
             parameters: Vec::new(),
+            texts: Default::default(),
         }
     }
 
@@ -142,7 +147,10 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 self.plan_step(&statement, duration_us);
             }
             Step::Simple | Step::Execute => {
-                self.end_held(statement.session, First::Execution(xxh3_64(statement.text)));
+                self.end_held(
+                    statement.session,
+                    First::Execution(xxh3_64(statement.text.raw())),
+                );
                 statement.duration_us = Some(duration_us);
                 statement.plan_us = self.take_planning(&statement);
                 self.emit(&statement);
@@ -233,7 +241,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
         if !text.is_empty() && !nested {
             self.end_held(record.session, First::Plan(xxh3_64(text)));
             let statement = Statement {
-                text,
+                text: text.into(),
                 duration_us: Some(duration_us),
                 parameters: message::plan_parameters(body),
                 ..self.statement(record)
@@ -262,7 +270,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
             _ => Protocol::Named,
         };
         let statement = Statement {
-            text: record.statement,
+            text: record.statement.into(),
             parameters,
             protocol,
             outcome: Outcome::Failed(record.sqlstate),
@@ -335,14 +343,14 @@ impl<'o, S: Sink> Assembler<'o, S> {
             arguments.clear();
             message::execute_arguments(text, arguments);
             return Statement {
-                text: prepared,
+                text: prepared.into(),
                 parameters: arguments,
                 protocol: Protocol::Named,
                 ..base
             };
         }
         Statement {
-            text,
+            text: text.into(),
             parameters: message::parameters(record.detail),
             protocol: match step {
                 Step::Simple => Protocol::Simple,
@@ -353,10 +361,26 @@ impl<'o, S: Sink> Assembler<'o, S> {
         }
     }
 
+    /// Reads a record again, without its format's escaping.
+    fn unescaped(&mut self, record: &Record<'_>) {
+        let mut texts = std::mem::take(&mut self.texts);
+        let [message, detail, context, statement] = &mut texts;
+        let plain = Record {
+            message: Text::new(record.message, record.escape).decode(message),
+            detail: Text::new(record.detail, record.escape).decode(detail),
+            context: Text::new(record.context, record.escape).decode(context),
+            statement: Text::new(record.statement, record.escape).decode(statement),
+            escape: Escape::None,
+            ..*record
+        };
+        self.record(&plain);
+        self.texts = texts;
+    }
+
     fn weighted(&mut self, record: &Record<'_>, n_calls: u64, mean_us: Option<u64>) {
         self.tally.n_statements += 1;
         let statement = Statement {
-            text: record.statement,
+            text: record.statement.into(),
             duration_us: mean_us,
             ..self.statement(record)
         };
@@ -366,6 +390,9 @@ impl<'o, S: Sink> Assembler<'o, S> {
 
 impl<S: Sink> Receiver for Assembler<'_, S> {
     fn record(&mut self, record: &Record<'_>) {
+        if record.escape != Escape::None {
+            return self.unescaped(record);
+        }
         self.tally.n_records += 1;
         if let Some((n_calls, mean_us)) = record.weight {
             return self.weighted(record, n_calls, mean_us);
@@ -410,7 +437,7 @@ fn with_duration<S: Sink>(sink: &mut S, held: &Held, duration_us: u64, time_us: 
 
 /// Tells a held statement whose duration will not come; false when `next` tells the same execution.
 fn give_up<S: Sink>(sink: &mut S, held: &Held, next: First) -> bool {
-    let same = |hash: u64| hash == xxh3_64(held.text());
+    let same = |hash: u64| hash == xxh3_64(held.text().raw());
     let told = match (held.kind, next) {
         (HeldKind::Plan, First::Execution(hash))
         | (HeldKind::Started, First::Plan(hash))

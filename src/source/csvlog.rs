@@ -9,6 +9,7 @@ use super::{
     stderr::number,
     time::{Clock, looks_like_time},
 };
+use crate::workload::Escape;
 
 pub(super) static FORMAT: Format = Format {
     name: "csvlog",
@@ -244,6 +245,7 @@ fn record(
         detail: unquoted(fields.raw(text, 14), &mut scratch.detail),
         context: unquoted(fields.raw(text, 18), &mut scratch.context),
         statement: &statement[..cut(statement)],
+        escape: Escape::None,
         weight: None,
     });
 }

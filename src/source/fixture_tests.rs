@@ -36,7 +36,7 @@ impl Told {
             shown(s.database),
             s.duration_us,
             s.plan_us,
-            shown(s.text),
+            shown(s.text.decode(&mut Vec::new())),
         ));
         self.details.push(format!(
             "{} {} {} {} {}",
@@ -75,7 +75,8 @@ impl Sink for Told {
             .push(format!("{reason}: {}: {}", origin.line, shown(example)));
     }
 
-    fn append(&mut self, following: Self) {
+    fn append(&mut self, following: &mut Self) {
+        let following = std::mem::take(following);
         self.statements.extend(following.statements);
         self.details.extend(following.details);
         self.skipped.extend(following.skipped);

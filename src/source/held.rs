@@ -1,6 +1,6 @@
 //! A statement that waits for what a later record of its session says about it.
 
-use crate::workload::{Origin, Outcome, Protocol, Statement};
+use crate::workload::{Escape, Origin, Outcome, Protocol, Statement, Text};
 
 /// A [`Statement`] that owns its texts, in one buffer.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +13,7 @@ pub(super) struct Held {
     query_id: i64,
     duration_us: Option<u64>,
     protocol: Protocol,
+    escape: Escape,
     /// What it waits as.
     pub(super) kind: HeldKind,
 }
@@ -37,6 +38,7 @@ impl Held {
             query_id: statement.query_id,
             duration_us: statement.duration_us,
             protocol: statement.protocol,
+            escape: statement.text.escape(),
             kind,
             ..Self::default()
         };
@@ -46,7 +48,7 @@ impl Held {
             statement.user,
             statement.database,
             statement.application,
-            statement.text,
+            statement.text.raw(),
             statement.parameters,
         ];
         held.bytes
@@ -67,8 +69,8 @@ impl Held {
         self.origin
     }
 
-    pub(super) fn text(&self) -> &[u8] {
-        self.part(5)
+    pub(super) fn text(&self) -> Text<'_> {
+        Text::new(self.part(5), self.escape)
     }
 
     /// The statement as it was held, without a duration that did not come.
@@ -85,7 +87,7 @@ impl Held {
             duration_us: self.duration_us,
             plan_us: 0,
             protocol: self.protocol,
-            text: self.part(5),
+            text: self.text(),
             parameters: self.part(6),
             outcome: Outcome::Finished,
         }

@@ -7,11 +7,11 @@ use super::{
         CUT_RECORD, Framing, Head, MAX_RECORD_BYTES, NO_END, line_end, line_starts,
         line_starts_from_end,
     },
-    message::json_string,
     record::{Receiver, Record},
     stderr::number,
     time::Clock,
 };
+use crate::workload::{Escape, json_string};
 
 pub(super) static FORMAT: Format = Format {
     name: "jsonlog",
@@ -244,6 +244,7 @@ impl Object {
             detail: get(Key::Detail),
             context: get(Key::Context),
             statement: get(Key::Statement),
+            escape: Escape::None,
             weight: None,
         });
     }

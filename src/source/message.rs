@@ -1,6 +1,9 @@
 //! The grammar of messages that carry a statement: what `src/backend/tcop/postgres.c` and `auto_explain` write.
 
-use crate::sql::{Lexer, TokenKind};
+use crate::{
+    sql::{Lexer, TokenKind},
+    workload::json_string,
+};
 
 /// A message, understood. Durations are microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -347,59 +350,6 @@ fn starts_plan(line: &[u8]) -> bool {
         || line.ends_with(b")")
             && (memchr::memmem::find(line, b"  (cost=").is_some()
                 || memchr::memmem::find(line, b" (actual ").is_some())
-}
-
-/// Appends a JSON string whose opening quote has been read, unescaped.
-pub(super) fn json_string(text: &[u8], out: &mut Vec<u8>) -> usize {
-    let mut at = 0;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &text[at..]) {
-        out.extend_from_slice(&text[at..at + found]);
-        at += found;
-        if text[at] == b'"' {
-            return at + 1;
-        }
-        at += json_escape(&text[at..], out);
-    }
-    out.extend_from_slice(&text[at..]);
-    text.len()
-}
-
-/// Appends what one `\…` means; gives its length.
-fn json_escape(text: &[u8], out: &mut Vec<u8>) -> usize {
-    let Some(kind) = text.get(1) else {
-        return 1;
-    };
-    let plain = match kind {
-        b'n' => b'\n',
-        b't' => b'\t',
-        b'r' => b'\r',
-        b'b' => 8,
-        b'f' => 12,
-        b'u' => return unicode_escape(text, out),
-        other => *other,
-    };
-    out.push(plain);
-    2
-}
-
-fn unicode_escape(text: &[u8], out: &mut Vec<u8>) -> usize {
-    let unit = |at: usize| -> Option<u32> {
-        let digits = std::str::from_utf8(text.get(at..at + 4)?).ok()?;
-        u32::from_str_radix(digits, 16).ok()
-    };
-    let Some(first) = unit(2) else {
-        return 2;
-    };
-    let second = unit(8).filter(|_| text[6..8] == *b"\\u");
-    let (code, len) = match (first, second) {
-        (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
-            (0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00), 12)
-        }
-        _ => (first, 6),
-    };
-    let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-    len
 }
 
 fn xml_text(text: &[u8], out: &mut Vec<u8>) {

@@ -171,9 +171,9 @@ struct Order<S> {
 impl<S: Sink> Order<S> {
     /// Takes over all chunks whose turn it is.
     fn take_over(&mut self) {
-        while let Some(done) = self.done.remove(&self.next) {
+        while let Some(mut done) = self.done.remove(&self.next) {
             self.stitcher.next_chunk(&mut self.sink, done.sessions);
-            self.sink.append(done.sink);
+            self.sink.append(&mut done.sink);
             let tally = &mut self.tallies[done.file as usize];
             tally.n_records += done.tally.n_records;
             tally.n_statements += done.tally.n_statements;

@@ -1,5 +1,7 @@
 //! One log message with everything that was written with it, the same for all formats.
 
+use crate::workload::Escape;
+
 /// How grave a message is, as far as it matters here; secondaries of stderr logs are not records of their own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Severity {
@@ -12,7 +14,8 @@ pub(super) enum Severity {
     Notice,
 }
 
-/// A message. Texts are bytes without the format's escaping; empty when absent.
+/// A message. Texts are bytes, empty when absent. A format may leave its escaping in `message`, `detail`, `context` and `statement` and say
+/// so in `escape`: most are recognised without being unescaped.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Record<'a> {
     /// Line within the chunk, from 0.
@@ -43,6 +46,8 @@ pub(super) struct Record<'a> {
     pub(super) context: &'a [u8],
     /// STATEMENT
     pub(super) statement: &'a [u8],
+    /// How the four texts above are written.
+    pub(super) escape: Escape,
     /// Set by a plain SQL file only: `statement` ran so often, and so long each, microseconds.
     pub(super) weight: Option<(u64, Option<u64>)>,
 }

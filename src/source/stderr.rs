@@ -10,6 +10,7 @@ use super::{
     record::{Receiver, Record, Severity},
     time::Clock,
 };
+use crate::workload::Escape;
 
 pub(super) static FORMAT: Format = Format {
     name: "stderr",
@@ -339,6 +340,7 @@ impl Reader<'_> {
             detail: text(&group.detail),
             context: text(&group.context),
             statement: text(&group.statement),
+            escape: Escape::None,
             weight: None,
         };
         self.receiver.record(&record);

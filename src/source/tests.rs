@@ -22,8 +22,10 @@ impl Sink for Collected {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match event {
             Event::Statement(s) | Event::MoreTime(s) => {
+                let mut scratch = Vec::new();
+                let sql = text(s.text.decode(&mut scratch));
                 let call = matches!(event, Event::Statement(_));
-                let total = self.totals.entry(text(s.text)).or_default();
+                let total = self.totals.entry(sql.clone()).or_default();
                 total.0 += u64::from(call);
                 total.1 += s.duration_us.unwrap_or(0);
                 total.2 += s.plan_us;
@@ -44,13 +46,13 @@ impl Sink for Collected {
                     text(s.user),
                     text(s.session),
                     s.plan_us,
-                    text(s.text),
+                    sql,
                     text(s.parameters),
                 ));
             }
             Event::Weighted { statement, n_calls } => self
                 .events
-                .push(format!("{n_calls}x {}", text(statement.text))),
+                .push(format!("{n_calls}x {}", text(statement.text.raw()))),
             Event::Fact(fact) => {
                 let kind = match fact.kind {
                     FactKind::Plan { text: query, .. } => format!("plan of {}", text(query)),
@@ -70,7 +72,8 @@ impl Sink for Collected {
         self.skipped.entry(reason).or_insert((0, origin.line)).0 += 1;
     }
 
-    fn append(&mut self, following: Self) {
+    fn append(&mut self, following: &mut Self) {
+        let following = std::mem::take(following);
         self.events.extend(following.events);
         for (text, (n, us, plan_us)) in following.totals {
             let total = self.totals.entry(text).or_default();

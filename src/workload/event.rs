@@ -1,5 +1,7 @@
 //! What a source tells the fold: one event per log record group, borrowed from the reader's buffer.
 
+use super::Text;
+
 /// Where an event stands in the input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -56,8 +58,8 @@ pub struct Statement<'a> {
     pub plan_us: u64,
     /// How it was sent.
     pub protocol: Protocol,
-    /// The SQL.
-    pub text: &'a [u8],
+    /// The SQL, as logged: [`Text::decode`] gives its characters.
+    pub text: Text<'a>,
     /// Bound parameters as logged: `$1 = 'x', $2 = NULL`.
     pub parameters: &'a [u8],
     /// How it ended.
@@ -184,6 +186,7 @@ pub trait Sink: Send + Sized {
     /// Something that could not be used: `reason` is the key under which counts add up, `example` a short raw excerpt (redacted on output).
     fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]);
 
-    /// Appends the state of the chunk that follows directly.
-    fn append(&mut self, following: Self);
+    /// Appends the state of the chunk that follows directly. `following` is left empty, to serve for another chunk: what only saves
+    /// work (caches, buffers) stays in it.
+    fn append(&mut self, following: &mut Self);
 }

@@ -14,7 +14,7 @@ use super::{
     statistics::{Names, Observed, QueryStatistics, Sent},
     symbols::Symbols,
     template::{Lookup, Operand, Template, Templates},
-    value::{Value, parameters},
+    value::{self, Value},
     window::{Context, MAX_PARTS, Place, Step, Windows},
 };
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind, tags};
@@ -97,6 +97,8 @@ pub struct Fold {
     /// Operand values of the execution at hand.
     values: Vec<Value>,
     sessions_since_check: usize,
+    /// Takes texts that had to be unescaped.
+    scratch: Vec<u8>,
 }
 
 impl Default for Fold {
@@ -128,6 +130,7 @@ impl Fold {
             skips: BTreeMap::new(),
             values: Vec::new(),
             sessions_since_check: 0,
+            scratch: Vec::new(),
         }
     }
 
@@ -164,12 +167,12 @@ impl Fold {
     }
 
     /// The same fold, leading.
-    fn led(self) -> Self {
+    fn led(mut self) -> Self {
         match self.mode {
             Mode::Leading(_) => self,
             Mode::Following { .. } => {
                 let mut leading = Self::leading();
-                leading.append(self);
+                leading.append(&mut self);
                 leading
             }
         }
@@ -183,17 +186,30 @@ impl Fold {
 
     /// Counts a statement as `n_calls` executions; what windows need to know of it, unless there are too many fingerprints.
     fn recorded(&mut self, statement: &Statement<'_>, n_calls: u64) -> Option<(Step, Place)> {
-        let slot = match self.templates.look_up(statement.text) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let text = statement.text.decode(&mut scratch);
+        let recorded = self.recorded_text(statement, text, n_calls);
+        self.scratch = scratch;
+        recorded
+    }
+
+    fn recorded_text(
+        &mut self,
+        statement: &Statement<'_>,
+        text: &[u8],
+        n_calls: u64,
+    ) -> Option<(Step, Place)> {
+        let slot = match self.templates.look_up(text) {
             Lookup::Known(slot) => slot,
             Lookup::New(slot, fingerprint) => {
-                self.understand(slot, fingerprint, statement);
+                self.understand(slot, fingerprint, text);
                 slot
             }
         };
         self.cover(statement, n_calls);
         let query = self.templates.slot(slot).query;
         if query == NO_QUERY {
-            self.skipped(TOO_MANY_QUERIES, statement.origin, statement.text);
+            self.skipped(TOO_MANY_QUERIES, statement.origin, text);
             return None;
         }
         let client =
@@ -210,14 +226,20 @@ impl Fold {
             query_id: statement.query_id,
             protocol: statement.protocol,
             failed: statement.outcome != Outcome::Finished,
-            text: statement.text,
+            text,
             parameters: statement.parameters,
             client,
             label: template.label,
             n_calls,
         });
         debug_assert!(first_run || self.known.len() > query as usize);
-        operand_values(template, statement, statistics, &mut self.values);
+        operand_values(
+            template,
+            text,
+            statement.parameters,
+            statistics,
+            &mut self.values,
+        );
         let step = Step {
             query,
             client,
@@ -284,7 +306,7 @@ impl Fold {
     }
 
     /// Fills a new template: the query it is an instance of, and its tags.
-    fn understand(&mut self, slot: usize, fingerprint: Fingerprint, statement: &Statement<'_>) {
+    fn understand(&mut self, slot: usize, fingerprint: Fingerprint, raw: &[u8]) {
         let query = if let Some(&query) = self.query_at.get(&fingerprint) {
             query
         } else {
@@ -292,12 +314,12 @@ impl Fold {
             self.admit(Known {
                 fingerprint,
                 text,
-                sample: clipped(statement.text, MAX_SAMPLE_BYTES),
-                kind: statement_kind(statement.text),
+                sample: clipped(raw, MAX_SAMPLE_BYTES),
+                kind: statement_kind(raw),
                 ..Known::default()
             })
         };
-        let (request, tags) = request_and_tags(statement.text);
+        let (request, tags) = request_and_tags(raw);
         let label = self.symbols.intern_label(tags);
         let template = self.templates.slot_mut(slot);
         template.query = query;
@@ -449,7 +471,8 @@ impl Sink for Fold {
         }
     }
 
-    fn append(&mut self, following: Self) {
+    fn append(&mut self, following: &mut Self) {
+        let following = std::mem::take(following);
         let Mode::Following { deferred, values } = following.mode else {
             // it saw its input from the start: its windows are closed facts, and can't be joined with ours
             debug_assert!(false, "only following folds are appended");
@@ -525,7 +548,8 @@ impl Cover {
 /// Reads the operands' values in placeholder order into `values`, and counts them in the statistics.
 fn operand_values(
     template: &Template,
-    statement: &Statement<'_>,
+    text: &[u8],
+    parameters: &[u8],
     statistics: &mut QueryStatistics,
     values: &mut Vec<Value>,
 ) {
@@ -534,13 +558,11 @@ fn operand_values(
         return;
     }
     let mut sent: Vec<(u16, &[u8])> = Vec::new();
-    if !statement.parameters.is_empty() {
-        sent.extend(parameters(statement.parameters).take(MAX_PARAMETERS));
-    }
+    sent.extend(value::parameters(parameters).take(MAX_PARAMETERS));
     for (at, operand) in template.operands.iter().enumerate() {
         match *operand {
             Operand::Literal { value, start, end } => {
-                let text = statement.text.get(start as usize..end as usize);
+                let text = text.get(start as usize..end as usize);
                 statistics.operand(at, Sent::Literal, text.map(|text| (value, text)));
                 values.push(value);
             }

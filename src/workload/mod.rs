@@ -19,6 +19,7 @@ mod symbols;
 mod template;
 #[cfg(test)]
 mod tests;
+mod text;
 mod value;
 mod window;
 
@@ -33,6 +34,8 @@ pub use model::{
 pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
 };
+pub(crate) use text::json_string;
+pub use text::{Escape, Text};
 pub(crate) use value::parameters;
 
 pub use role::{is_key, keyed_scan};

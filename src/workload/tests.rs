@@ -44,7 +44,7 @@ fn feed(fold: &mut Fold, lines: &[Line], first: usize) {
             application: b"web",
             duration_us: line.duration_us,
             protocol: Protocol::Simple,
-            text: line.text.as_bytes(),
+            text: line.text.as_bytes().into(),
             parameters: line.parameters.as_bytes(),
             outcome: if line.failed {
                 Outcome::Failed(b"23505")
@@ -134,14 +134,14 @@ proptest! {
 
         let mut left = Fold::leading();
         feed(&mut left, &lines[..a], 0);
-        left.append(following(&lines[a..b], a));
-        left.append(following(&lines[b..], b));
+        left.append(&mut following(&lines[a..b], a));
+        left.append(&mut following(&lines[b..], b));
         prop_assert_eq!(&json(&left.finish(input())), &expected);
 
         let mut right = following(&lines[a..b], a);
-        right.append(following(&lines[b..], b));
+        right.append(&mut following(&lines[b..], b));
         let mut all = following(&lines[..a], 0);
-        all.append(right);
+        all.append(&mut right);
         prop_assert_eq!(&json(&all.finish(input())), &expected);
     }
 }
@@ -317,7 +317,7 @@ fn nested_loops_are_both_found() {
 fn a_weight_counts_calls_and_time_and_makes_no_loop() {
     let mut fold = Fold::leading();
     let statement = Statement {
-        text: b"SELECT a FROM t WHERE b = 1",
+        text: b"SELECT a FROM t WHERE b = 1"[..].into(),
         duration_us: Some(2_000),
         ..Statement::default()
     };

@@ -178,6 +178,9 @@ pub struct CheckArgs {
     /// Which rules, with which thresholds.
     #[command(flatten)]
     pub judge: JudgeArgs,
+    /// Exit 2 when this rule could not judge, because the inputs lacked what it needs. Repeatable
+    #[arg(long, value_name = "ID", value_parser = names(RULES.iter().map(|r| (r.id, r.summary))), help_heading = "Rules")]
+    pub require: Vec<String>,
     /// What to print.
     #[command(flatten)]
     pub report: ReportArgs,

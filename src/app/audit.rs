@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use super::{
-    Context, Error, Outcome,
+    Context, Error, ErrorKind, Outcome,
     connect::{self, Naming},
     gather::{self, Gathered},
     logs::LogInputs,
@@ -16,7 +16,7 @@ use crate::{
         AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs, StatementsFrom,
     },
     db::{Audited, LivePlanner, RealPlanner},
-    finding::{Report, RunCost},
+    finding::{Report, RuleStatus, RunCost},
     rules::{self, Audit, RULES, Rule, Scope, Settings},
     snapshot::Snapshot,
     workload::{Query, Workload},
@@ -182,6 +182,8 @@ pub(super) struct Request<'a> {
     pub(super) log: &'a LogArgs,
     pub(super) filters: &'a FilterArgs,
     pub(super) judge: &'a JudgeArgs,
+    /// Rules that must have been able to judge.
+    pub(super) required: &'a [String],
     pub(super) show_literals: bool,
 }
 
@@ -198,6 +200,7 @@ pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, 
         log: &args.log,
         filters: &args.filters,
         judge: &args.judge,
+        required: &[],
         show_literals: args.report.show_literals,
     };
     request.report(&args.report, args.fail_on, context).await
@@ -238,7 +241,28 @@ impl Request<'_> {
         };
         let mut conclusion = run_audit(inputs, pricing, &judging, context).await?;
         conclusion.failed.extend(unreachable);
+        conclusion.failed.extend(self.blind(&conclusion.report));
         Ok(conclusion)
+    }
+
+    /// Rules that were required and could not judge.
+    fn blind(&self, report: &Report) -> Vec<Error> {
+        let outcomes = report.rules.iter();
+        let blind = outcomes.filter(|outcome| {
+            outcome.status == RuleStatus::LackedInput
+                && self.required.iter().any(|id| id == outcome.meta.id)
+        });
+        blind
+            .map(|outcome| {
+                let text = format!(
+                    "{} is required and could not judge; it lacked {}",
+                    outcome.meta.id,
+                    outcome.lacked.join("; ")
+                );
+                Error::new(ErrorKind::Input, text)
+                    .hint("pgassay doctor shows how to have the server log it")
+            })
+            .collect()
     }
 
     fn judging(&self) -> Judging {
@@ -249,16 +273,17 @@ impl Request<'_> {
                 min_calls: self.filters.min_calls,
                 show_literals: self.show_literals,
             },
-            rules: selected(&self.judge.rule),
+            rules: selected(&self.judge.rule, self.required),
             scope: scope(self.filters),
         }
     }
 }
 
-/// The rules named; all when none is, none with `none`.
-fn selected(names: &[String]) -> Vec<&'static Rule> {
-    let is_named =
-        |rule: &&&'static Rule| names.is_empty() || names.iter().any(|name| name == rule.id);
+/// The rules named, and those required; all when none is named, none with `none`.
+fn selected(names: &[String], required: &[String]) -> Vec<&'static Rule> {
+    let is_named = |rule: &&&'static Rule| {
+        names.is_empty() || names.iter().chain(required).any(|name| name == rule.id)
+    };
     RULES.iter().filter(is_named).copied().collect()
 }
 

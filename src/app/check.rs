@@ -12,6 +12,7 @@ pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Outcome, 
         log: &args.log,
         filters: &args.filters,
         judge: &args.judge,
+        required: &args.require,
         show_literals: args.report.show_literals,
     };
     request.report(&args.report, args.fail_on, context).await

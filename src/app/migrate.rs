@@ -197,6 +197,7 @@ async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, 
         log: &args.log,
         filters: &args.filters,
         judge: &args.judge,
+        required: &[],
         show_literals: args.show_literals,
     };
     let conclusion = request.run(context).await?;

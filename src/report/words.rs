@@ -10,20 +10,43 @@ use crate::finding::{
 pub(super) const WITHHELD: &str =
     "the SQL holds a value of the workload: --show-literals prints it";
 
-/// `3 findings (0 errors, 1 warning, 2 info)`
+/// `3 findings (0 errors, 1 warning, 2 info)`; where rules could not see everything, "no findings" says so.
 pub(super) fn verdict(report: &Report) -> String {
     let n = |severity| {
         let matching = report.findings.iter().filter(|f| f.severity == severity);
         matching.count() as u64
     };
     match report.findings.len() as u64 {
-        0 => "No findings".to_owned(),
+        0 => none_found(report),
         all => format!(
             "{} ({}, {}, {} info)",
             figures::counted(all, "finding"),
             figures::counted(n(Severity::Error), "error"),
             figures::counted(n(Severity::Warning), "warning"),
             figures::count(n(Severity::Info)),
+        ),
+    }
+}
+
+/// No findings, as far as could be seen.
+fn none_found(report: &Report) -> String {
+    let n = |status| {
+        let matching = report.rules.iter().filter(|rule| rule.status == status);
+        matching.count()
+    };
+    let (blind, partial) = (n(RuleStatus::LackedInput), n(RuleStatus::Partial));
+    let all = report.rules.len();
+    match (blind, partial) {
+        (0, 0) => "No findings".to_owned(),
+        (blind, _) if blind == all => "Nothing could be judged".to_owned(),
+        (0, partial) => {
+            format!("No findings in what could be seen: {partial} of {all} rules saw a part only")
+        }
+        (blind, 0) => {
+            format!("No findings in what could be seen: {blind} of {all} rules lacked their input")
+        }
+        (blind, partial) => format!(
+            "No findings in what could be seen: {blind} of {all} rules lacked their input, {partial} saw a part only"
         ),
     }
 }

@@ -1,7 +1,7 @@
 //! `duplicate-index`: two indexes that are the same thing.
 
 use super::{
-    Audit, Example, Expect, Rule,
+    Audit, Example, Expect, Need, Rule,
     stored_index::{self, Claim, Drops, Supersedes, full_name, megabytes, superseded_by},
 };
 use crate::finding::{Confidence, Finding, Severity};
@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Warning,
     docs: DOCS,
     examples: EXAMPLES,
-    inputs: stored_index::inputs,
+    needs: &[Need::Catalog],
     check,
 };
 

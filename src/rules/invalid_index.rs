@@ -1,7 +1,7 @@
 //! `invalid-index`: an index that failed to build, costs writes and answers nothing.
 
 use super::{
-    Audit, Example, Expect, Rule,
+    Audit, Example, Expect, Need, Rule,
     recommended::keys_in_words,
     stored_index::{self, full_name},
 };
@@ -19,7 +19,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Error,
     docs: DOCS,
     examples: EXAMPLES,
-    inputs: stored_index::inputs,
+    needs: &[Need::Catalog],
     check,
 };
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Audit, Rule, Scope, literals};
+use super::{Audit, Rule, Scope, literals, needs};
 use crate::{
     finding::{
         Evidence, Finding, LeftAlone, Observation, Report, RuleOutcome, ServerSummary, Skipped,
@@ -28,7 +28,10 @@ pub fn judge(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Repor
     Report {
         server: server_summary(audit),
         observations: observations(audit),
-        rules: rules.iter().map(|rule| outcome(rule, audit)).collect(),
+        rules: rules
+            .iter()
+            .map(|rule| outcome(rule, audit, &findings))
+            .collect(),
         top_queries: top_queries(&queries, &loads),
         left_alone: left_alone(&queries, &loads, &findings),
         summary: summary(audit),
@@ -157,8 +160,9 @@ fn rfc3339(micros: Option<i64>) -> String {
         .unwrap_or_default()
 }
 
-fn outcome(rule: &Rule, audit: &Audit<'_>) -> RuleOutcome {
-    let (status, lacked) = (rule.inputs)(audit);
+fn outcome(rule: &Rule, audit: &Audit<'_>, findings: &[Finding]) -> RuleOutcome {
+    let n_findings = findings.iter().filter(|f| f.rule == rule.id).count();
+    let (status, lacked) = needs::status(rule, audit, n_findings);
     RuleOutcome {
         meta: rule.meta(),
         status,
@@ -305,7 +309,16 @@ fn notes(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Vec<Strin
     if audit.snapshot.catalog.is_some() && (audit.advice.what_if == WhatIfKind::None || stopped) {
         notes.push(format!("candidates: {}", audit.advice.pricing));
     }
+    let server = audit.snapshot.catalog.as_ref().map(|c| &c.server);
     for input in &audit.snapshot.workload.inputs {
+        if input.kind == InputKind::Log {
+            let limits = needs::limits_of_log(input, server);
+            notes.extend(
+                limits
+                    .iter()
+                    .map(|limit| format!("{}: {limit}", input.name)),
+            );
+        }
         notes.extend(
             input
                 .blind_spots

@@ -1,6 +1,6 @@
 //! `missing-index`: a b-tree that the planner would use and that is not there.
 
-use super::{Example, Expect, Rule, recommended};
+use super::{Example, Expect, Need, Rule, recommended};
 use crate::{advise::Reason, finding::Severity};
 
 pub(super) static RULE: Rule = Rule {
@@ -9,7 +9,11 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Warning,
     docs: DOCS,
     examples: EXAMPLES,
-    inputs: recommended::inputs,
+    needs: &[
+        Need::Catalog,
+        Need::Statements,
+        Need::HelpedBy(&[Need::Prices, Need::ColumnStatistics]),
+    ],
     check: |audit| recommended::findings(audit, "missing-index", Reason::Plain),
 };
 

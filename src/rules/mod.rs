@@ -9,6 +9,7 @@ mod missing_index;
 mod missing_partial_index;
 mod n_plus_one;
 mod n_plus_one_write;
+mod needs;
 mod recommended;
 mod redundant_index;
 mod scope;
@@ -17,11 +18,12 @@ mod unindexed_foreign_key;
 mod unused_index;
 
 pub use judge::judge;
+pub use needs::Need;
 pub use scope::Scope;
 
 use crate::{
     advise::Advice,
-    finding::{Finding, RuleMeta, RuleStatus, Severity},
+    finding::{Finding, RuleMeta, Severity},
     snapshot::Snapshot,
 };
 
@@ -86,8 +88,8 @@ pub struct Rule {
     pub docs: &'static str,
     /// Bad and good examples; run as tests.
     pub examples: &'static [Example],
-    /// Did the inputs hold what this rule needs? Plain words for what lacked.
-    pub inputs: fn(&Audit<'_>) -> (RuleStatus, Vec<String>),
+    /// What it must have seen, and what it sees less without; held against the inputs by [`judge`].
+    pub needs: &'static [Need],
     /// The judgement.
     pub check: fn(&Audit<'_>) -> Vec<Finding>,
 }

@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Warning,
     docs: DOCS,
     examples: EXAMPLES,
-    inputs: loops::inputs,
+    needs: loops::NEEDS,
     check,
 };
 

@@ -6,9 +6,8 @@ use crate::{
     catalog::{Build, Catalog, IndexDef, KeyTarget, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, IndexChange,
-        IndexEvidence, QueryCost, Remedy, RemedyKind, RuleStatus, Severity, Subject,
+        IndexEvidence, QueryCost, Remedy, RemedyKind, Severity, Subject,
     },
-    plan::WhatIfKind,
     workload::{Loads, Query},
 };
 
@@ -33,25 +32,6 @@ pub(super) fn findings(audit: &Audit<'_>, rule: &'static str, reason: Reason) ->
         .filter(|recommendation| recommendation.reason == reason)
         .map(|recommendation| finding(audit, catalog, rule, recommendation))
         .collect()
-}
-
-/// Index advice needs a catalog, and a planner to be sure.
-pub(super) fn inputs(audit: &Audit<'_>) -> (RuleStatus, Vec<String>) {
-    if audit.snapshot.catalog.is_none() {
-        let lacked = "the database's catalog: --database-url";
-        return (RuleStatus::LackedInput, vec![lacked.to_owned()]);
-    }
-    if audit.snapshot.workload.queries.is_empty() {
-        let lacked = "statements: a query log or pg_stat_statements";
-        return (RuleStatus::LackedInput, vec![lacked.to_owned()]);
-    }
-    match audit.advice.what_if {
-        WhatIfKind::None => {
-            let lacked = "a planner that can price indexes (HypoPG on the server, or a twin)";
-            (RuleStatus::Partial, vec![lacked.to_owned()])
-        }
-        _ => (RuleStatus::Ran, Vec::new()),
-    }
 }
 
 fn finding(

@@ -8,7 +8,7 @@ use crate::{
     catalog::{Index, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactSource, IndexChange, IndexEvidence, Remedy,
-        RemedyKind, RuleStatus, Severity, Subject,
+        RemedyKind, Severity, Subject,
     },
     sql::{
         StatementKind,
@@ -16,15 +16,6 @@ use crate::{
     },
     workload::Loads,
 };
-
-/// These rules need a catalog and nothing else.
-pub(super) fn inputs(audit: &Audit<'_>) -> (RuleStatus, Vec<String>) {
-    if audit.snapshot.catalog.is_some() {
-        return (RuleStatus::Ran, Vec::new());
-    }
-    let lacked = "the database's catalog: --database-url";
-    (RuleStatus::LackedInput, vec![lacked.to_owned()])
-}
 
 /// Tables, partitioned tables and materialised views of the user's own, with their indexes that are whole.
 pub(super) fn indexed_relations<'a>(audit: &Audit<'a>) -> impl Iterator<Item = &'a Relation> {

@@ -1,7 +1,7 @@
 //! `unindexed-foreign-key`: rows of the referenced table are deleted, and each deletion reads the whole referencing table.
 
 use super::{
-    Audit, Example, Expect, Rule,
+    Audit, Example, Expect, Need, Rule,
     recommended::{HEAVY_SHARE, SLOW_MS, source_of},
     stored_index,
 };
@@ -22,7 +22,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Warning,
     docs: DOCS,
     examples: EXAMPLES,
-    inputs: stored_index::inputs,
+    needs: &[Need::Catalog],
     check,
 };
 

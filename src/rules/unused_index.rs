@@ -1,7 +1,7 @@
 //! `unused-index`: an index that no scan has read while the counters were counting.
 
 use super::{
-    Audit, Example, Expect, Rule,
+    Audit, Example, Expect, Need, Rule,
     stored_index::{self, Claim, Drops, megabytes, superseded_by},
 };
 use crate::{
@@ -16,7 +16,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Warning,
     docs: DOCS,
     examples: EXAMPLES,
-    inputs: stored_index::inputs,
+    needs: &[Need::Catalog, Need::UsageCounters],
     check,
 };
 

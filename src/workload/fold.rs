@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use super::{
     Event, InputFacts, Origin, Outcome, Protocol, Query, Sink, SkipCount, Statement, Workload,
+    coverage::Covered,
     role::Traits,
     statistics::{Names, Observed, QueryStatistics, Sent},
     symbols::Symbols,
@@ -73,16 +74,6 @@ struct Skip {
     first: Option<(Origin, String)>,
 }
 
-/// What one input file covered.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cover {
-    n_statements: u64,
-    n_timed: u64,
-    min_us: Option<u64>,
-    from_us: Option<i64>,
-    to_us: Option<i64>,
-}
-
 /// Folds events into a [`Workload`].
 #[derive(Debug)]
 pub struct Fold {
@@ -92,7 +83,7 @@ pub struct Fold {
     query_at: HashMap<Fingerprint, u32, foldhash::fast::FixedState>,
     symbols: Symbols,
     mode: Mode,
-    covers: Vec<Cover>,
+    covers: Vec<Covered>,
     skips: BTreeMap<&'static str, Skip>,
     /// Operand values of the execution at hand.
     values: Vec<Value>,
@@ -154,7 +145,7 @@ impl Fold {
         windows.close(context);
         let mut repetitions = windows.analyser.take(context);
         repetitions.sort_by_key(|repetition| repetition.child);
-        for (input, cover) in inputs.iter_mut().zip(&fold.covers) {
+        for (input, cover) in inputs.iter_mut().zip(std::mem::take(&mut fold.covers)) {
             cover.describe(input);
         }
         let skipped = fold.skip_counts(&inputs);
@@ -206,7 +197,7 @@ impl Fold {
                 slot
             }
         };
-        self.cover(statement, n_calls);
+        self.cover(statement.origin).statement(statement, n_calls);
         let query = self.templates.slot(slot).query;
         if query == NO_QUERY {
             self.skipped(TOO_MANY_QUERIES, statement.origin, text);
@@ -347,19 +338,13 @@ impl Fold {
         query
     }
 
-    fn cover(&mut self, statement: &Statement<'_>, n_calls: u64) {
-        let file = statement.origin.file as usize;
+    /// What is known of the coverage of that input.
+    fn cover(&mut self, origin: Origin) -> &mut Covered {
+        let file = origin.file as usize;
         if self.covers.len() <= file {
-            self.covers.resize(file + 1, Cover::default());
+            self.covers.resize(file + 1, Covered::default());
         }
-        let time = (statement.time_us != 0).then_some(statement.time_us);
-        self.covers[file].merge(&Cover {
-            n_statements: n_calls,
-            n_timed: statement.duration_us.map_or(0, |_| n_calls),
-            min_us: statement.duration_us,
-            from_us: time,
-            to_us: time,
-        });
+        &mut self.covers[file]
     }
 
     fn queries(&mut self) -> Vec<Query> {
@@ -459,7 +444,8 @@ impl Sink for Fold {
             Event::Weighted { statement, n_calls } if *n_calls > 0 => {
                 self.recorded(statement, *n_calls);
             }
-            Event::Weighted { .. } | Event::MoreTime(_) | Event::Fact(_) => {}
+            Event::Fact(fact) => self.cover(fact.origin).fact(fact),
+            Event::Weighted { .. } | Event::MoreTime(_) => {}
         }
     }
 
@@ -504,43 +490,11 @@ impl Sink for Fold {
             mine.first = mine.first.take().or(skip.first);
         }
         if self.covers.len() < following.covers.len() {
-            self.covers.resize(following.covers.len(), Cover::default());
+            self.covers
+                .resize(following.covers.len(), Covered::default());
         }
-        for (mine, theirs) in self.covers.iter_mut().zip(&following.covers) {
-            mine.merge(theirs);
-        }
-    }
-}
-
-impl Cover {
-    fn merge(&mut self, other: &Self) {
-        self.n_statements += other.n_statements;
-        self.n_timed += other.n_timed;
-        self.min_us = [self.min_us, other.min_us].into_iter().flatten().min();
-        self.from_us = [self.from_us, other.from_us].into_iter().flatten().min();
-        self.to_us = self.to_us.max(other.to_us);
-    }
-
-    /// Fills in what the file covered, and what it shows that it cannot tell.
-    fn describe(&self, input: &mut InputFacts) {
-        /// Statements that must have a duration before their shortest says something.
-        const ENOUGH: u64 = 50;
-        /// Some statement of a real workload is faster than this, microseconds.
-        const SURELY_FASTER_US: u64 = 2_000;
-        input.n_statements = self.n_statements;
-        input.from_us = self.from_us;
-        input.to_us = self.to_us;
-        if self.n_statements > 0 && self.n_timed == 0 {
-            input.blind_spots.push("no durations in the log".to_owned());
-        }
-        if let Some(min_us) = self.min_us
-            && self.n_timed >= ENOUGH
-            && min_us >= SURELY_FASTER_US
-        {
-            let min_ms = min_us / 1000;
-            input.blind_spots.push(format!(
-                "no statement below {min_ms} ms in the log: a threshold (log_min_duration_statement) hides faster ones"
-            ));
+        for (mine, theirs) in self.covers.iter_mut().zip(following.covers) {
+            mine.append(theirs);
         }
     }
 }

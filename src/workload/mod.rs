@@ -3,6 +3,7 @@
 //! It keeps facts; thresholds and judgement live in `rules`. Every state merges, so that chunks can be folded apart.
 
 mod burst;
+mod coverage;
 mod event;
 mod fold;
 mod histogram;
@@ -23,6 +24,7 @@ mod text;
 mod value;
 mod window;
 
+pub use coverage::Coverage;
 pub use event::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement};
 pub use fold::Fold;
 pub use link::{Link, is_own_key, link, refers_to, singular};

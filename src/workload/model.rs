@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Repetition;
+use super::{Coverage, Repetition};
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind};
 
 /// What ran, frozen.
@@ -265,8 +265,11 @@ pub struct InputFacts {
     pub n_statements: u64,
     /// Bytes read (uncompressed).
     pub n_bytes: u64,
-    /// What this input cannot tell, in plain words: `log threshold 250 ms`.
+    /// What `pg_stat_statements` cannot tell, in plain words; what a log cannot tell follows from `coverage`.
     pub blind_spots: Vec<String>,
+    /// What a log showed of itself; empty for other kinds.
+    #[serde(default)]
+    pub coverage: Coverage,
     /// Facts of `pg_stat_statements` itself.
     pub pgss: Option<PgssFacts>,
 }

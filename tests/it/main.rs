@@ -15,6 +15,7 @@ mod examples;
 mod migrate;
 mod n_plus_one;
 mod pgbouncer;
+mod pools;
 mod report;
 mod server;
 #[allow(dead_code, reason = "for every topic to use")]

@@ -10,11 +10,11 @@ pub(super) use evidence::finding;
 
 use std::collections::BTreeMap;
 
-use super::Audit;
+use super::{Audit, Need};
 use crate::{
-    finding::{Confidence, RuleStatus},
+    finding::Confidence,
     sql::{Fingerprint, StatementKind},
-    workload::{BurstClass, InputKind, Link, Query, Repetition, WindowBound},
+    workload::{BurstClass, Link, Query, Repetition, WindowBound},
 };
 
 /// Which loops a rule is about.
@@ -155,27 +155,8 @@ fn is_chance(audit: &Audit<'_>, accepted: &[Judged<'_>], short: &[Judged<'_>]) -
     })
 }
 
-/// What a log must hold for these rules, and what this one lacks.
-pub(super) fn inputs(audit: &Audit<'_>) -> (RuleStatus, Vec<String>) {
-    let logs: Vec<_> = audit
-        .snapshot
-        .workload
-        .inputs
-        .iter()
-        .filter(|input| input.kind == InputKind::Log)
-        .collect();
-    let mut lacked: Vec<String> = logs
-        .iter()
-        .flat_map(|input| input.blind_spots.iter().cloned())
-        .collect();
-    lacked.sort();
-    lacked.dedup();
-    match (logs.is_empty(), lacked.is_empty()) {
-        (true, _) => (
-            RuleStatus::LackedInput,
-            vec!["no query log: the order of statements is in no other input".to_owned()],
-        ),
-        (false, true) => (RuleStatus::Ran, lacked),
-        (false, false) => (RuleStatus::Partial, lacked),
-    }
-}
+/// What these rules must see: short statements, one after the other.
+pub(super) const NEEDS: &[Need] = &[
+    Need::EachExecution,
+    Need::HelpedBy(&[Need::Sessions, Need::Times, Need::Values]),
+];

@@ -148,16 +148,14 @@ fn any_of(groups: &[&[Need]], audit: &Audit<'_>) -> Sight {
         .iter()
         .find(|sight| sight.is_whole())
         .or_else(|| sights.iter().find(|sight| sight.missing.is_empty()));
-    match best {
-        Some(sight) => sight.clone(),
-        None => {
-            let each: Vec<String> = sights
-                .iter()
-                .map(|sight| sight.missing.join(" and "))
-                .collect();
-            Sight::missing(each.join(", or "))
-        }
+    if let Some(sight) = best {
+        return sight.clone();
     }
+    let each: Vec<String> = sights
+        .iter()
+        .map(|sight| sight.missing.join(" and "))
+        .collect();
+    Sight::missing(each.join(", or "))
 }
 
 fn catalog(audit: &Audit<'_>) -> Sight {

@@ -154,8 +154,7 @@ fn round_down(min_us: u64) -> u64 {
     let round = ROUND
         .iter()
         .map(|leading| leading * decade / 10)
-        .filter(|round| *round <= min_us)
-        .next_back()
+        .rfind(|round| *round <= min_us)
         .unwrap_or(decade);
     if round + round / 10 >= min_us {
         round

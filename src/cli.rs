@@ -53,6 +53,8 @@ pub enum Command {
     /// Show the plans of statements, as the captured or connected server makes them
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArgs),
+    /// Choose the best set of indexes from a published cost table, without any server
+    Choose(ChooseArgs),
     /// Start a throwaway Postgres, audit a workload with seeded faults, apply the fixes, measure again
     Demo(DemoArgs),
     /// Say what each rule lacks on a server, and how to provide it
@@ -332,6 +334,20 @@ pub enum PlanFormat {
     Terminal,
     /// One JSON document
     Json,
+}
+
+/// `pgassay choose`
+#[derive(Debug, Clone, Args)]
+pub struct ChooseArgs {
+    /// Cost table: sizes of indexes, and what each statement costs with which of them; - is stdin
+    #[arg(long, value_name = "FILE")]
+    pub cost_table: PathBuf,
+    /// Most megabytes (10^6 bytes) that the indexes may take together [default: no bound]
+    #[arg(long, value_name = "MB")]
+    pub budget_mb: Option<f64>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = PlanFormat::Terminal, value_name = "FORMAT")]
+    pub format: PlanFormat,
 }
 
 /// `pgassay doctor`

@@ -66,9 +66,9 @@ pub(super) async fn priced<W: WhatIf + Sync>(
     let shares = shares(pricer, queries);
     let table = cost_table(pricer, &shares, sizes, queries.len());
     let limits = Limits {
-        budget_bytes: None,
         min_gain: options.min_saved_share,
         indifference: INDIFFERENCE,
+        ..Limits::default()
     };
     let mut chosen = choose::choose(&table, &limits);
     drop_marginal(&table, options, &mut chosen);
@@ -304,6 +304,7 @@ fn table_indexes(catalog: &Catalog, proposals: &[Proposal], written: &Written) -
             let facts = |relation: &Relation| TableIndex {
                 size_bytes: size::btree_bytes(relation, def, proposal.selectivity) * factor,
                 write_cost: written.cost(relation, def, proposal.selectivity),
+                table: 0,
             };
             catalog.relation(&def.table).map(facts).unwrap_or_default()
         })

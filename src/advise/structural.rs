@@ -56,6 +56,7 @@ pub(super) fn verified(
                         size::btree_bytes(relation, &proposal.candidate.def, proposal.selectivity)
                     }),
                 write_cost: 0.0,
+                table: 0,
             })
             .collect(),
     };

@@ -4,6 +4,7 @@ pub mod audit;
 mod binaries;
 mod capture;
 mod check;
+mod choose;
 mod completions;
 mod connect;
 mod context;
@@ -61,6 +62,7 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
         Command::Capture(args) => capture::run(&args, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Plan(args) => plan::run(&args, context).await,
+        Command::Choose(args) => choose::run(&args, context),
         Command::Completions(args) => completions::completions(&args, context),
         Command::Man => completions::man(context),
     }

@@ -680,3 +680,36 @@ fn a_loop_in_a_log_fails_the_check() {
         .exits(0)
         .prints("No findings");
 }
+
+#[test]
+fn choose_solves_a_published_table_and_says_what_is_wrong_with_others() {
+    let table = "set QUERIES := 1 2;\nparam size :=\n3 1000000 # ['t_a']\n4 2000000 # ['t_b']\n;\n\
+                 set indexes_per_combination[1]:= 3;\nset indexes_per_combination[2]:= 3 4;\n\
+                 param costs :=\n1 0 100\n1 1 60\n1 2 10\n2 0 100\n;\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.txt");
+    fs::write(&path, table).unwrap();
+    let choose = |path: &Path, mb: &str| {
+        let path = path.to_str().unwrap();
+        pgassay(&[
+            "choose",
+            "--format",
+            "json",
+            "--budget-mb",
+            mb,
+            "--cost-table",
+            path,
+        ])
+    };
+    choose(&path, "2")
+        .exits(0)
+        .prints(r#"{"indexes":[3],"size_bytes":1000000,"cost":160.0,"share":0.8}"#);
+    choose(&path, "3").exits(0).prints(r#""indexes":[3,4]"#);
+    choose(&path, "0").exits(0).prints(r#""indexes":[]"#);
+    choose(&path, "nan").exits(2);
+    choose(&folder.path().join("none"), "1").exits(2);
+    fs::write(&path, "no table").unwrap();
+    choose(&path, "1")
+        .exits(2)
+        .complains("is no cost table", "param costs");
+}

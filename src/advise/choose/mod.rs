@@ -1,0 +1,288 @@
+//! The best set of indexes from a table of prices. Pure: tested on published cost tables, used on our own.
+//!
+//! Lazy greedy under several exponents of size finds good sets; a local search with a fixed amount of work mends them (`search.rs`). Where no
+//! budget binds, what is left is a set in which no index can be dropped, added or exchanged for a better total.
+
+mod published;
+mod search;
+mod state;
+
+use serde::{Deserialize, Serialize};
+
+pub use published::{PublishedTable, TableError};
+use state::State;
+
+/// Prices of a workload: what each statement costs with which indexes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CostTable {
+    /// Statements.
+    pub queries: Vec<TableQuery>,
+    /// Indexes; options name them by position.
+    pub indexes: Vec<TableIndex>,
+}
+
+/// One statement of a cost table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableQuery {
+    /// What one unit of its cost weighs.
+    pub weight: f64,
+    /// Cost without any of the indexes.
+    pub base: f64,
+    /// Index sets (sorted positions) with the cost that the statement has when they exist. Any superset costs at most as much.
+    pub options: Vec<(Vec<usize>, f64)>,
+}
+
+/// One index of a cost table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableIndex {
+    /// Size in bytes; what a budget counts, and what decides between equal gains.
+    pub size_bytes: u64,
+    /// Price of maintaining it, in weighted cost.
+    pub write_cost: f64,
+    /// The table that it is on, for [`Limits::room`].
+    pub table: usize,
+}
+
+/// Bounds of a choice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Limits {
+    /// Most bytes that the chosen indexes may take together.
+    pub budget_bytes: Option<u64>,
+    /// Least net gain, in weighted cost, for which an index is added.
+    pub min_gain: f64,
+    /// Gains that differ by less than this share are equal, and the smaller index wins: the planner's costs are no more exact.
+    pub indifference: f64,
+    /// Most indexes that may be chosen on each table; tables beyond the list are unbounded.
+    pub room: Vec<usize>,
+}
+
+/// Totals closer than this share are a tie: the planner's costs have no more digits.
+const TIE: f64 = 1e-9;
+
+/// Most rounds of exchanging indexes for smaller ones.
+const MAX_SHRINKS: usize = 64;
+
+impl CostTable {
+    /// Weighted cost of the workload with `chosen` (sorted positions), maintenance included.
+    #[must_use]
+    pub fn total(&self, chosen: &[usize]) -> f64 {
+        let queries: f64 = self
+            .queries
+            .iter()
+            .map(|query| query.weight * query.cost(chosen))
+            .sum();
+        let writes: f64 = chosen.iter().map(|&at| self.indexes[at].write_cost).sum();
+        queries + writes
+    }
+
+    /// Size of `chosen` together, bytes.
+    #[must_use]
+    pub fn size_bytes(&self, chosen: &[usize]) -> u64 {
+        chosen
+            .iter()
+            .map(|&at| self.indexes[at].size_bytes)
+            .fold(0, u64::saturating_add)
+    }
+}
+
+impl TableQuery {
+    /// Cost with `chosen` (sorted positions): the cheapest option that they allow.
+    #[must_use]
+    pub fn cost(&self, chosen: &[usize]) -> f64 {
+        self.options
+            .iter()
+            .filter(|(set, _)| set.iter().all(|at| chosen.binary_search(at).is_ok()))
+            .map(|(_, cost)| *cost)
+            .fold(self.base, f64::min)
+    }
+}
+
+/// The chosen positions, sorted. Deterministic: the search does a fixed amount of work, and ties go to fewer bytes, then to earlier positions.
+#[must_use]
+pub fn choose(table: &CostTable, limits: &Limits) -> Vec<usize> {
+    let mut state = State::new(table, limits);
+    let mut chosen = search::run(&mut state);
+    shrink(table, limits, &mut chosen);
+    chosen
+}
+
+/// Exchanges chosen indexes for smaller ones that nearly do as well.
+fn shrink(table: &CostTable, limits: &Limits, chosen: &mut Vec<usize>) {
+    if limits.indifference <= 0.0 {
+        return;
+    }
+    for _ in 0..MAX_SHRINKS {
+        let Some(smaller) = chosen
+            .clone()
+            .into_iter()
+            .find_map(|at| smaller_instead(table, limits, chosen, at))
+        else {
+            return;
+        };
+        *chosen = smaller;
+    }
+}
+
+/// The set with `at` exchanged for the smallest index that costs the workload next to nothing.
+fn smaller_instead(
+    table: &CostTable,
+    limits: &Limits,
+    chosen: &[usize],
+    at: usize,
+) -> Option<Vec<usize>> {
+    let rest: Vec<usize> = chosen.iter().copied().filter(|&o| o != at).collect();
+    let now = table.total(chosen);
+    let slack = (table.total(&rest) - now).max(0.0) * limits.indifference;
+    let of_at = table.indexes[at];
+    let mut smaller: Vec<usize> = (0..table.indexes.len())
+        .filter(|&other| table.indexes[other].table == of_at.table)
+        .filter(|&other| table.indexes[other].size_bytes < of_at.size_bytes)
+        .filter(|other| !chosen.contains(other))
+        .collect();
+    smaller.sort_by_key(|&other| (table.indexes[other].size_bytes, other));
+    smaller.into_iter().find_map(|other| {
+        let mut with = rest.clone();
+        with.push(other);
+        with.sort_unstable();
+        (table.total(&with) <= now + slack).then_some(with)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> CostTable {
+        let query = |options: &[(&[usize], f64)]| TableQuery {
+            weight: 1.0,
+            base: 100.0,
+            options: options
+                .iter()
+                .map(|(set, cost)| (set.to_vec(), *cost))
+                .collect(),
+        };
+        CostTable {
+            queries: vec![
+                query(&[(&[0], 10.0), (&[2], 12.0)]),
+                query(&[(&[1], 10.0), (&[2], 12.0)]),
+                query(&[(&[3, 4], 5.0)]),
+            ],
+            indexes: vec![
+                TableIndex {
+                    size_bytes: 10,
+                    write_cost: 5.0,
+                    table: 0
+                };
+                5
+            ],
+        }
+    }
+
+    #[test]
+    fn shared_indexes_and_pairs_are_found() {
+        assert_eq!(choose(&table(), &Limits::default()), [2, 3, 4]);
+        let small = Limits {
+            budget_bytes: Some(10),
+            ..Limits::default()
+        };
+        assert_eq!(choose(&table(), &small), [2]);
+    }
+
+    #[test]
+    fn a_table_with_room_for_one_gets_one() {
+        let one = Limits {
+            room: vec![1],
+            ..Limits::default()
+        };
+        assert_eq!(choose(&table(), &one), [2]);
+        let none = Limits {
+            room: vec![0],
+            ..Limits::default()
+        };
+        assert!(choose(&table(), &none).is_empty());
+    }
+
+    #[test]
+    fn what_gains_too_little_is_left() {
+        let limits = Limits {
+            min_gain: 95.0,
+            ..Limits::default()
+        };
+        assert_eq!(choose(&table(), &limits), [2]);
+        assert!(choose(&CostTable::default(), &Limits::default()).is_empty());
+    }
+
+    #[test]
+    fn nearly_as_good_and_smaller_wins() {
+        let mut table = table();
+        table.indexes.push(TableIndex {
+            size_bytes: 1,
+            write_cost: 5.0,
+            table: 0,
+        });
+        table.queries[0].options.push((vec![5], 13.0));
+        table.queries[1].options.push((vec![5], 13.0));
+        let limits = Limits {
+            indifference: 0.02,
+            ..Limits::default()
+        };
+        assert_eq!(choose(&table, &limits), [3, 4, 5]);
+    }
+
+    /// Every subset of small tables with singles, pairs and triples: the search finds the best one.
+    #[test]
+    fn small_tables_are_solved_exactly() {
+        for seed in 1..=8_u64 {
+            let (table, limits) = random_table(seed, 10, 8);
+            let best = (0..1_u32 << 10)
+                .map(|bits| (0..10).filter(|at| bits >> at & 1 == 1).collect::<Vec<_>>())
+                .filter(|set| Some(table.size_bytes(set)) <= limits.budget_bytes)
+                .map(|set| table.total(&set))
+                .fold(f64::INFINITY, f64::min);
+            let chosen = choose(&table, &limits);
+            assert!(Some(table.size_bytes(&chosen)) <= limits.budget_bytes);
+            let found = table.total(&chosen);
+            assert!(
+                found <= best * (1.0 + 1e-9),
+                "seed {seed}: {found} > {best}"
+            );
+        }
+    }
+
+    fn random_table(seed: u64, n_indexes: usize, n_queries: usize) -> (CostTable, Limits) {
+        let mut random = search::Random::new(seed);
+        let indexes: Vec<TableIndex> = (0..n_indexes)
+            .map(|_| TableIndex {
+                size_bytes: 1 + random.below(100) as u64,
+                write_cost: random.below(20) as f64,
+                table: 0,
+            })
+            .collect();
+        let queries = (0..n_queries)
+            .map(|_| {
+                let options = (0..8)
+                    .map(|_| {
+                        let mut set: Vec<usize> = (0..=random.below(3))
+                            .map(|_| random.below(n_indexes))
+                            .collect();
+                        set.sort_unstable();
+                        set.dedup();
+                        let cost = 200.0 / (set.len() as f64 + random.below(8) as f64);
+                        (set, cost)
+                    })
+                    .collect();
+                TableQuery {
+                    weight: 1.0,
+                    base: 200.0,
+                    options,
+                }
+            })
+            .collect();
+        let all: u64 = indexes.iter().map(|index| index.size_bytes).sum();
+        let limits = Limits {
+            budget_bytes: Some(all * (1 + random.below(8) as u64) / 10),
+            ..Limits::default()
+        };
+        (CostTable { queries, indexes }, limits)
+    }
+}

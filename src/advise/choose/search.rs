@@ -208,14 +208,14 @@ fn exchange(state: &mut State<'_>, banned: &[usize]) -> bool {
 /// Evicts a few indexes, bans some of them for one filling, and goes on from what is not much worse.
 fn improve(state: &mut State<'_>, best: &mut Best) {
     let mut random = Random::new(1);
-    let mut stale = 0;
+    let mut n_idle = 0;
     let mut current = best.set.clone();
-    let max_stale = MIN_STALE.max(state.moves.len() as u64 * MAX_STALE_PER_MOVE);
+    let max_idle = MIN_STALE.max(state.moves.len() as u64 * MAX_STALE_PER_MOVE);
     for round in 0..MAX_ROUNDS {
-        if state.work >= MAX_WORK || stale >= max_stale || best.set.is_empty() {
+        if state.work >= MAX_WORK || n_idle >= max_idle || best.set.is_empty() {
             return;
         }
-        if stale % PATIENCE == PATIENCE - 1 {
+        if n_idle % PATIENCE == PATIENCE - 1 {
             current.clone_from(&best.set);
         }
         state.become_set(&current);
@@ -238,9 +238,9 @@ fn improve(state: &mut State<'_>, best: &mut Best) {
         if objective < best.objective * (1.0 + SLACK) && round % 8 != 0 {
             settle(state, &[]);
         }
-        stale += 1;
+        n_idle += 1;
         if best.offer(state) {
-            stale = 0;
+            n_idle = 0;
             current.clone_from(&best.set);
         }
     }

@@ -48,7 +48,7 @@
 //! | 3 | [`catalog`] | [`mod@sql`] |
 //! | 1 | [`mod@sql`], [`plan`], [`server`] | nothing of ours |
 //!
-//! Some crates stay in one module: sqlparser in [`mod@sql`]; tokio-postgres, deadpool and rustls in [`db`]; nix in [`server`]; comfy-table in [`report`]; clap in
+//! Some crates stay in one module: sqlparser in [`mod@sql`]; tokio-postgres, deadpool, deadpool-postgres and rustls in [`db`]; nix in [`server`]; comfy-table in [`report`]; clap in
 //! [`cli`] and [`app`]; indicatif in [`app`].
 //!
 //! # Invariants

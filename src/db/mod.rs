@@ -14,6 +14,7 @@ mod explain;
 mod guard;
 mod hypopg;
 mod owned;
+mod owned_pool;
 mod planner;
 mod planner_state;
 mod pool;

@@ -2,19 +2,15 @@
 
 use std::ops::Deref;
 
-use deadpool::managed::Pool;
+use deadpool_postgres::{Object, Pool};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, types::ToSql};
 
-use super::{
-    conninfo::OwnConninfo,
-    error::DbError,
-    pool::{self, Connector, Pooled},
-};
+use super::{conninfo::OwnConninfo, error::DbError, owned_pool};
 
 /// A pool of read-write connections to a server of our own.
 #[derive(Debug, Clone)]
 pub struct Owned {
-    pool: Pool<Connector>,
+    pool: Pool,
 }
 
 impl Owned {
@@ -23,8 +19,8 @@ impl Owned {
     /// # Errors
     /// When the server can't be reached or has no such database.
     pub async fn connect(info: &OwnConninfo, max_connections: usize) -> Result<Self, DbError> {
-        let pool = pool::pool(&info.0, max_connections);
-        drop(pool::take(&pool).await?);
+        let pool = owned_pool::pool(&info.0, max_connections);
+        drop(owned_pool::take(&pool).await?);
         Ok(Self { pool })
     }
 
@@ -33,10 +29,7 @@ impl Owned {
     /// # Errors
     /// When a new connection had to be opened and could not be.
     pub async fn session(&self) -> Result<OwnedSession, DbError> {
-        let session = pool::take(&self.pool).await?;
-        // our own server may answer what it likes
-        session.allowance.reset(u64::MAX / 2);
-        Ok(OwnedSession(Some(session)))
+        Ok(OwnedSession(Some(owned_pool::take(&self.pool).await?)))
     }
 
     /// Runs statements of our own, `;`-separated, over the simple protocol.
@@ -60,18 +53,18 @@ impl Owned {
 /// One connection, with all that tokio-postgres offers. Whoever opens a transaction on it ends it before it is dropped: the next user gets
 /// the connection as it is.
 #[derive(Debug)]
-pub struct OwnedSession(Option<Pooled>);
+pub struct OwnedSession(Option<Object>);
 
 impl OwnedSession {
     /// The client.
     pub(super) fn client(&self) -> &Client {
-        &self.0.as_ref().expect("taken only by close").client
+        self.0.as_ref().expect("taken only by close")
     }
 
     /// Closes the connection instead of giving it back.
     pub(super) fn close(&mut self) {
         if let Some(session) = self.0.take() {
-            drop(Pooled::take(session));
+            drop(Object::take(session));
         }
     }
 }

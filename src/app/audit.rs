@@ -4,8 +4,12 @@ use std::{path::PathBuf, time::Instant};
 
 use super::{
     Context, Error, ErrorKind, Outcome,
+    config::Config,
     connect::{self, Naming},
+    diff,
+    gate::Gate,
     gather::{self, Gathered},
+    locate,
     logs::LogInputs,
     write,
 };
@@ -16,7 +20,7 @@ use crate::{
         AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs, StatementsFrom,
     },
     db::{Audited, LivePlanner, RealPlanner},
-    finding::{Report, RuleStatus, RunCost},
+    finding::{Location, LocationKind, Report, RuleStatus, RunCost},
     rules::{self, Audit, RULES, Rule, Scope, Settings},
     snapshot::Snapshot,
     workload::{Query, Workload},
@@ -184,11 +188,13 @@ pub(super) struct Request<'a> {
     pub(super) judge: &'a JudgeArgs,
     /// Rules that must have been able to judge.
     pub(super) required: &'a [String],
+    pub(super) config: &'a Config,
     pub(super) show_literals: bool,
 }
 
 /// `pgassay audit`
 pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, Error> {
+    let config = Config::load(args.judge.config.as_deref())?;
     let request = Request {
         server: &args.server,
         naming: if args.logs.is_empty() {
@@ -201,22 +207,41 @@ pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, 
         filters: &args.filters,
         judge: &args.judge,
         required: &[],
+        config: &config,
         show_literals: args.report.show_literals,
     };
-    request.report(&args.report, args.fail_on, context).await
+    let gate = Gate::new(&args.gate, FailOn::Never, &config)?;
+    request.report(&args.report, &gate, context).await
 }
 
 impl Request<'_> {
     /// Runs the audit and writes its report.
     pub(super) async fn report(
         &self,
-        report: &ReportArgs,
-        fail_on: FailOn,
+        args: &ReportArgs,
+        gate: &Gate<'_>,
         context: &Context,
     ) -> Result<Outcome, Error> {
-        let conclusion = self.run(context).await?;
-        write::report(&conclusion.report, report, context)?;
-        Ok(conclusion.outcome(fail_on, context))
+        let mut conclusion = self.run(context).await?;
+        if let Some(folder) = gate.source() {
+            locate::locate(
+                folder,
+                &mut conclusion.report,
+                &conclusion.snapshot.workload,
+            )?;
+        }
+        gate.stand(&mut conclusion.report, context)?;
+        let report = &conclusion.report;
+        write::report(report, args, context)?;
+        let outcome = conclusion.outcome(gate, context);
+        if let Some(before) = gate.compared_with() {
+            context.complain(&diff::since(before, report)?.text());
+        }
+        if let Some(advice) = gate.advice(report) {
+            context.remark(&advice);
+        }
+        context.remark(&gate.summary(report, outcome));
+        Ok(outcome)
     }
 
     /// Runs the audit. A database that can't be reached leaves the logs.
@@ -241,7 +266,17 @@ impl Request<'_> {
         };
         let mut conclusion = run_audit(inputs, pricing, &judging, context).await?;
         conclusion.failed.extend(unreachable);
-        conclusion.failed.extend(self.blind(&conclusion.report));
+        let blind = self.blind(&conclusion.report);
+        conclusion.failed.extend(blind);
+        let Conclusion {
+            report, snapshot, ..
+        } = &mut conclusion;
+        report.anchor = Location {
+            file: self.config.name(),
+            line: 1,
+            kind: LocationKind::Definition,
+        };
+        self.config.apply(report, &snapshot.workload, context);
         Ok(conclusion)
     }
 
@@ -266,14 +301,25 @@ impl Request<'_> {
     }
 
     fn judging(&self) -> Judging {
+        let file = self.config.thresholds();
+        let defaults = Settings::default();
+        let mut rules = selected(&self.judge.rule, self.required);
+        if self.judge.rule.is_empty() {
+            let is_required = |id: &str| self.required.iter().any(|required| required == id);
+            rules.retain(|rule| is_required(rule.id) || !self.config.is_off(rule.id));
+        }
         Judging {
             settings: Settings {
-                min_repeats: self.judge.min_repeats,
-                min_window_days: self.judge.min_window,
-                min_calls: self.filters.min_calls,
+                min_repeats: self.judge.min_repeats.or(file.min_repeats),
+                min_window_days: self
+                    .judge
+                    .min_window
+                    .or(file.min_window)
+                    .unwrap_or(defaults.min_window_days),
+                min_calls: self.filters.min_calls.or(file.min_calls).unwrap_or(0),
                 show_literals: self.show_literals,
             },
-            rules: selected(&self.judge.rule, self.required),
+            rules,
             scope: scope(self.filters),
         }
     }
@@ -298,16 +344,19 @@ fn scope(filters: &FilterArgs) -> Scope {
 
 impl Conclusion {
     /// Complains about inputs that gave nothing, and says how the run ended.
-    pub(super) fn outcome(&self, fail_on: FailOn, context: &Context) -> Outcome {
+    pub(super) fn outcome(&self, gate: &Gate<'_>, context: &Context) -> Outcome {
+        self.complain(context);
+        if self.failed.is_empty() {
+            gate.outcome(&self.report)
+        } else {
+            Outcome::Incomplete
+        }
+    }
+
+    /// Complains about inputs that gave nothing.
+    pub(super) fn complain(&self, context: &Context) {
         for error in &self.failed {
             context.complain(&error.render());
-        }
-        if !self.failed.is_empty() {
-            Outcome::Incomplete
-        } else if fail_on.fails(self.report.max_severity()) {
-            Outcome::Findings
-        } else {
-            Outcome::Clean
         }
     }
 }

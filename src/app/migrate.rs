@@ -9,10 +9,11 @@ use std::{
 use jiff::{civil::DateTime, tz::TimeZone};
 
 use super::{
-    Context, Error, ErrorKind, Outcome, audit::Request, connect::Naming, path_text, write,
+    Context, Error, ErrorKind, Outcome, audit::Request, config::Config, connect::Naming, path_text,
+    write,
 };
 use crate::{
-    cli::{FailOn, MigrateArgs},
+    cli::MigrateArgs,
     finding::Report,
     migration::{Drops, FRAMEWORKS, Framework, MigrationFile, Planned, Proposal, plan},
     report::json,
@@ -110,7 +111,7 @@ fn proposals_of(path: &Path, context: &Context) -> Result<Vec<Proposal>, Error> 
     Ok(proposals.collect())
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let reader: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(io::stdin())
@@ -186,6 +187,7 @@ fn show(files: &[MigrationFile], context: &Context) -> Result<(), Error> {
 
 /// Runs the audit now. What it could not read is told, and makes the run incomplete.
 async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, Outcome), Error> {
+    let config = Config::load(args.judge.config.as_deref())?;
     let request = Request {
         server: &args.server,
         naming: if args.logs.is_empty() {
@@ -198,6 +200,7 @@ async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, 
         filters: &args.filters,
         judge: &args.judge,
         required: &[],
+        config: &config,
         show_literals: args.show_literals,
     };
     let conclusion = request.run(context).await?;
@@ -207,6 +210,11 @@ async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, 
         .iter()
         .filter(|f| f.remedy.withheld);
     say_withheld(withheld.count(), context);
-    let outcome = conclusion.outcome(FailOn::Never, context);
+    conclusion.complain(context);
+    let outcome = if conclusion.failed.is_empty() {
+        Outcome::Clean
+    } else {
+        Outcome::Incomplete
+    };
     Ok((proposals(&conclusion.report), outcome))
 }

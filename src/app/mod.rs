@@ -6,12 +6,16 @@ mod capture;
 mod check;
 mod choose;
 mod completions;
+mod config;
 mod connect;
 mod context;
 pub mod demo;
+mod diff;
 pub mod doctor;
 mod error;
+mod gate;
 mod gather;
+mod locate;
 pub mod logs;
 mod migrate;
 mod plan;
@@ -56,6 +60,7 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
     match cli.command {
         Command::Audit(args) => audit::run(&args, context).await,
         Command::Check(args) => check::run(&args, context).await,
+        Command::Diff(args) => diff::run(&args, context),
         Command::Migrate(args) => migrate::run(&args, context).await,
         Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Rules(args) => rules::run(&args, context),

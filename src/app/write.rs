@@ -1,6 +1,7 @@
 //! Writing results: a report to stdout or a file, migration files below one folder. Nothing is ever half-written.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     io::Write,
     path::{Component, Path, PathBuf},
@@ -14,17 +15,34 @@ use crate::{
     report::{OUTPUTS, Output, View},
 };
 
-/// Writes the report as `--format` and `--output` say.
+/// Writes the report as `--format` and `--output` say: to each file in its format, and to stdout unless a file took `--format`'s place.
 pub(super) fn report(report: &Report, args: &ReportArgs, context: &Context) -> Result<(), Error> {
-    let output = output(&args.format);
     let top = if args.all { usize::MAX } else { args.top };
-    let text = match &args.output {
-        None => (output.render)(report, &view(context.colors_stdout(), top, context)),
-        Some(_) => (output.render)(report, &view(false, top, context)),
-    };
-    match &args.output {
-        None => context.print(text.as_bytes()),
-        Some(path) => replace(path, text.as_bytes()),
+    let mut to_stdout = true;
+    for target in &args.output {
+        let (named, path) = format_and_file(target);
+        to_stdout &= named.is_some();
+        let output = named.unwrap_or_else(|| output(&args.format));
+        let text = (output.render)(report, &view(false, top, context));
+        replace(path, text.as_bytes())?;
+    }
+    if !to_stdout {
+        return Ok(());
+    }
+    let view = view(context.colors_stdout(), top, context);
+    context.print((output(&args.format).render)(report, &view).as_bytes())
+}
+
+/// `sarif=FILE` names a format; a file whose name only looks so can be written as `./sarif=FILE`.
+fn format_and_file(target: &OsStr) -> (Option<&'static Output>, &Path) {
+    let named = OUTPUTS.iter().find_map(|output| {
+        let text = target.to_str()?;
+        let file = text.strip_prefix(output.name)?.strip_prefix('=')?;
+        Some((*output, Path::new(file)))
+    });
+    match named {
+        Some((output, path)) => (Some(output), path),
+        None => (None, Path::new(target)),
     }
 }
 
@@ -44,7 +62,7 @@ fn output(name: &str) -> &'static Output {
 }
 
 /// Replaces a file's content, or creates it: readers see the old or the new content, never a part.
-fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     let failed = |error: io::Error| Error::output(&format!("{:?}", path_text(path)), error);
     if fs::metadata(path).is_ok_and(|facts| !facts.is_file()) {
         // a device or a pipe, such as /dev/stdout, is written, not replaced
@@ -73,6 +91,19 @@ fn readable_by_all(file: &fs::File) -> io::Result<()> {
     }
     let _ = file;
     Ok(())
+}
+
+/// Writes a file that must not be there yet.
+pub(super) fn new_file(path: &Path, content: &str) -> Result<(), Error> {
+    let file = MigrationFile {
+        path: path_text(path),
+        content: content.to_owned(),
+    };
+    let temporary = prepared(path, &file)?;
+    let persisted = temporary.persist_noclobber(path);
+    persisted
+        .map(drop)
+        .map_err(|error| cannot_write(path, error.error))
 }
 
 /// Writes new files below `out`, all or none, and returns their paths. Existing files stay as they are.
@@ -190,6 +221,20 @@ mod tests {
         assert!(new_files(out.path(), &[file("../a.sql")]).is_err());
         assert!(new_files(out.path(), &[file("/tmp/a.sql")]).is_err());
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn formats_can_be_named_with_files() {
+        let parsed = |text: &'static str| {
+            let (output, path) = format_and_file(OsStr::new(text));
+            (output.map(|output| output.name), path.to_path_buf())
+        };
+        assert_eq!(
+            parsed("sarif=a=b.sarif"),
+            (Some("sarif"), "a=b.sarif".into())
+        );
+        assert_eq!(parsed("./sarif=a"), (None, "./sarif=a".into()));
+        assert_eq!(parsed("report.json"), (None, "report.json".into()));
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Findings: one claim each, with its proof and its remedy; and the report that gathers them.
 
+mod baseline;
 mod evidence;
+mod locate;
 mod remedy;
 mod report;
 mod visible;
 
+pub use baseline::{Baseline, BaselineError, KnownFinding, Standing};
 pub use evidence::{
     BurstFacts, Evidence, IndexEvidence, NPlusOneEvidence, ParentFacts, QueryCost, TimelineEntry,
 };
+pub use locate::{Locator, caller};
 pub use remedy::{ChangeAction, IndexChange, Remedy, RemedyKind};
 pub use report::{
-    LeftAlone, Observation, Report, RuleMeta, RuleOutcome, RuleStatus, RunCost, ServerSummary,
-    Skipped, Summary, TopQuery,
+    Ignored, LeftAlone, Observation, Report, RuleMeta, RuleOutcome, RuleStatus, RunCost,
+    ServerSummary, Skipped, Summary, TopQuery,
 };
 pub use visible::{is_unsafe, visible};
 
@@ -125,6 +129,23 @@ pub struct Subject {
     pub query: Option<String>,
 }
 
+impl Subject {
+    /// `public.jobs (country, employment_type)`, or the index's name. Raw text.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match (&self.index, &self.relation, self.columns.as_slice()) {
+            (Some(index), Some(relation), _) => format!("{index} on {relation}"),
+            (Some(index), None, _) => index.clone(),
+            (None, Some(relation), []) => relation.to_string(),
+            (None, Some(relation), columns) => format!("{relation} ({})", columns.join(", ")),
+            (None, None, _) => match self.fingerprint {
+                Some(fingerprint) => format!("statement {fingerprint}"),
+                None => "the database".to_owned(),
+            },
+        }
+    }
+}
+
 /// How the saved time was arrived at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,10 +208,28 @@ impl Impact {
 }
 
 /// A place in an input or in the user's code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
-    /// File name as the user gave it.
+    /// File name as the user gave it; in code relative to the source folder.
     pub file: String,
     /// 1-based line.
     pub line: u64,
+    /// What stands there.
+    #[serde(default)]
+    pub kind: LocationKind,
+}
+
+/// What stands at a [`Location`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocationKind {
+    /// A line of a query log.
+    #[default]
+    Log,
+    /// The code that sends the statement, as the statement's own comment says.
+    Caller,
+    /// The statement's text in the code.
+    Query,
+    /// The migration or model that defines the relation.
+    Definition,
 }

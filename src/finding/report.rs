@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Severity};
+use super::{Finding, Location, Severity, Standing};
 use crate::{plan::WhatIfKind, sql::Fingerprint};
 
 /// Everything that an output shows. Outputs derive from this and from nothing else.
@@ -24,6 +24,12 @@ pub struct Report {
     pub summary: Summary,
     /// Findings, most time saved per day first.
     pub findings: Vec<Finding>,
+    /// Where outputs that need a place in the repository put findings without one.
+    pub anchor: Location,
+    /// How the findings stand against a baseline, where there is one.
+    pub standing: Option<Standing>,
+    /// Findings that were left out because the user said so.
+    pub ignored: Vec<Ignored>,
     /// Plain remarks for the reader: nothing could be priced, thresholds that hide statements, …
     pub notes: Vec<String>,
 }
@@ -34,6 +40,35 @@ impl Report {
     pub fn max_severity(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
     }
+
+    /// Is it in the baseline, and no worse than there?
+    #[must_use]
+    pub fn is_known(&self, finding: &Finding) -> bool {
+        let standing = self.standing.as_ref();
+        standing.is_some_and(|standing| standing.known.contains(&finding.id()))
+    }
+
+    /// Findings at or above a severity that are not known.
+    #[must_use]
+    pub fn n_failing(&self, threshold: Severity) -> usize {
+        let failing = self.findings.iter();
+        failing
+            .filter(|finding| finding.severity >= threshold && !self.is_known(finding))
+            .count()
+    }
+}
+
+/// A finding that the user wants left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ignored {
+    /// The finding's id.
+    pub id: String,
+    /// Its rule.
+    pub rule: String,
+    /// What it is about, in words.
+    pub subject: String,
+    /// The reason that the user gave.
+    pub reason: String,
 }
 
 /// The audited server in a line.

@@ -70,6 +70,39 @@ pub fn markdown_block(language: &str, text: &str) -> String {
     format!("{fence}{language}\n{}\n{fence}\n", lines.join("\n"))
 }
 
+/// Text of XML, in an element or an attribute: markup is escaped, characters that XML 1.0 forbids or that act on a terminal become visible.
+#[must_use]
+pub fn xml(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(visible).collect();
+    let mut result = String::with_capacity(text.len());
+    for c in lines.join("\n").chars() {
+        match c {
+            '&' => result.push_str("&amp;"),
+            '<' => result.push_str("&lt;"),
+            '>' => result.push_str("&gt;"),
+            '"' => result.push_str("&quot;"),
+            '\'' => result.push_str("&apos;"),
+            '\n' => result.push_str("&#10;"),
+            '\u{fffe}' | '\u{ffff}' => result.push('\u{fffd}'),
+            c => result.push(c),
+        }
+    }
+    result
+}
+
+/// The message of a GitHub workflow command: its own escapes for what would end it; other unsafe characters become visible.
+#[must_use]
+pub fn workflow_data(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(visible).collect();
+    lines.join("\n").replace('%', "%25").replace('\n', "%0A")
+}
+
+/// A property of a GitHub workflow command, such as its title or file.
+#[must_use]
+pub fn workflow_property(text: &str) -> String {
+    workflow_data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
 fn longest_backtick_run(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
@@ -132,6 +165,16 @@ mod tests {
             markdown_block("sql", "select 1\n```\n<script>"),
             "````sql\nselect 1\n```\n<script>\n````\n"
         );
+    }
+
+    #[test]
+    fn xml_and_workflow_commands_keep_their_frame() {
+        assert_eq!(
+            xml("a<b & \"c\"\u{1b}\nd"),
+            "a&lt;b &amp; &quot;c&quot;\\u{1b}&#10;d"
+        );
+        assert_eq!(workflow_data("50 %\n::error::x"), "50 %25%0A::error::x");
+        assert_eq!(workflow_property("a:b,c"), "a%3Ab%2Cc");
     }
 
     #[test]

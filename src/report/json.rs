@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::{Output, View, escape};
 use crate::{
     finding::{
-        Confidence, Evidence, Finding, ImpactBasis, ImpactSource, LeftAlone, Location, Observation,
-        RemedyKind, Report, RuleOutcome, RuleStatus, RunCost, ServerSummary, Severity, Skipped,
-        TopQuery,
+        Confidence, Evidence, Finding, Ignored, ImpactBasis, ImpactSource, LeftAlone, Location,
+        Observation, RemedyKind, Report, RuleOutcome, RuleStatus, RunCost, ServerSummary, Severity,
+        Skipped, Standing, TopQuery,
     },
     plan::WhatIfKind,
 };
@@ -28,7 +28,9 @@ pub(super) static OUTPUT: Output = Output {
     render,
 };
 
-fn render(report: &Report, _view: &View) -> String {
+/// The report as one JSON document.
+#[must_use]
+pub fn render(report: &Report, _view: &View) -> String {
     let document = Document::from(report);
     let json = serde_json::to_string_pretty(&document)
         .expect("keys are strings, and serde_json writes non-finite numbers as null");
@@ -47,7 +49,32 @@ struct Document<'a> {
     left_alone: &'a LeftAlone,
     summary: SummaryEntry<'a>,
     findings: Vec<FindingEntry<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<BaselineEntry<'a>>,
+    #[serde(skip_serializing_if = "<[Ignored]>::is_empty")]
+    ignored: &'a [Ignored],
     notes: &'a [String],
+}
+
+/// How the findings stand against a baseline.
+#[derive(Debug, Serialize)]
+struct BaselineEntry<'a> {
+    known: Vec<&'a str>,
+    worse: Vec<WorseEntry<'a>>,
+    fixed: Vec<FixedEntry<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct WorseEntry<'a> {
+    id: &'a str,
+    how: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct FixedEntry<'a> {
+    id: &'a str,
+    rule: &'a str,
+    subject: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -153,7 +180,27 @@ impl<'a> From<&'a Report> for Document<'a> {
                 n_findings: FindingCounts::of(&report.findings),
             },
             findings: report.findings.iter().map(FindingEntry::from).collect(),
+            baseline: report.standing.as_ref().map(BaselineEntry::from),
+            ignored: &report.ignored,
             notes: &report.notes,
+        }
+    }
+}
+
+impl<'a> From<&'a Standing> for BaselineEntry<'a> {
+    fn from(standing: &'a Standing) -> Self {
+        let worse = standing.worse.iter();
+        let fixed = standing.fixed.iter();
+        Self {
+            known: standing.known.iter().map(String::as_str).collect(),
+            worse: worse.map(|(id, how)| WorseEntry { id, how }).collect(),
+            fixed: fixed
+                .map(|(id, known)| FixedEntry {
+                    id,
+                    rule: &known.rule,
+                    subject: &known.subject,
+                })
+                .collect(),
         }
     }
 }

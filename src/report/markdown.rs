@@ -16,11 +16,14 @@ pub(super) static OUTPUT: Output = Output {
     render,
 };
 
+/// By this line a script finds the comment of an earlier run, to update it instead of adding another.
+const MARKER: &str = "<!-- pgassay-report -->";
+
 /// Characters of a statement in a table's cell; the folded proof has it in full.
 const MAX_CELL: usize = 160;
 
 fn render(report: &Report, view: &View) -> String {
-    let mut page = String::from("## pgassay\n\n");
+    let mut page = format!("{MARKER}\n## pgassay\n\n");
     page.push_str(&format!("{}\n\n", markdown_text(&words::verdict(report))));
     for observation in &report.observations {
         page.push_str(&format!(
@@ -76,7 +79,8 @@ fn findings(report: &Report, view: &View) -> String {
     if report.findings.is_empty() {
         return String::new();
     }
-    let shown: Vec<String> = report.findings.iter().take(view.top).map(finding).collect();
+    let shown = report.findings.iter().take(view.top);
+    let shown: Vec<String> = shown.map(|one| finding(one, report)).collect();
     let rest = match report.findings.len().saturating_sub(view.top) {
         0 => String::new(),
         n => format!(
@@ -87,9 +91,12 @@ fn findings(report: &Report, view: &View) -> String {
     format!("\n### Findings\n{}{rest}", shown.concat())
 }
 
-fn finding(finding: &Finding) -> String {
+fn finding(finding: &Finding, report: &Report) -> String {
+    let standing = words::standing(report, finding).map_or_else(String::new, |standing| {
+        format!(" ({})", markdown_text(&standing))
+    });
     let mut text = format!(
-        "\n#### {}: {} on {}\n\n{}\n",
+        "\n#### {}{standing}: {} on {}\n\n{}\n",
         finding.severity,
         markdown_code(finding.rule),
         markdown_code(&words::subject(finding)),
@@ -198,6 +205,10 @@ fn map(facts: &serde_json::Map<String, serde_json::Value>) -> String {
 
 fn not_judged(report: &Report) -> String {
     let mut lines = vec![format!("- {}\n", words::left_alone(report))];
+    for ignored in &report.ignored {
+        let text = markdown_text(&words::ignored(ignored));
+        lines.push(format!("- ignored, as asked: {text}\n"));
+    }
     for rule in report
         .rules
         .iter()

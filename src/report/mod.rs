@@ -1,16 +1,31 @@
 //! Report → bytes. One output a file; pure functions, so that `app` alone decides where the bytes go.
 
+mod difference;
 pub mod escape;
 pub mod figures;
+mod github;
+mod gitlab;
 pub mod json;
+mod junit;
 mod markdown;
+mod sarif;
 mod terminal;
 mod words;
+
+pub use difference::{Changed, Difference};
 
 use crate::finding::Report;
 
 /// All outputs. `--format` values, help and completions derive from this list.
-pub static OUTPUTS: &[&Output] = &[&terminal::OUTPUT, &json::OUTPUT, &markdown::OUTPUT];
+pub static OUTPUTS: &[&Output] = &[
+    &terminal::OUTPUT,
+    &json::OUTPUT,
+    &markdown::OUTPUT,
+    &sarif::OUTPUT,
+    &github::OUTPUT,
+    &gitlab::OUTPUT,
+    &junit::OUTPUT,
+];
 
 /// One way to write a report.
 #[derive(Debug)]

@@ -90,7 +90,8 @@ fn findings(report: &Report, view: &View, page: &mut Page) {
     page.heading(&format!("{}{order}", words::verdict(report)));
     for (at, finding) in report.findings.iter().take(view.top).enumerate() {
         page.blank();
-        finding::section(at + 1, finding, page);
+        let standing = words::standing(report, finding);
+        finding::section(at + 1, finding, standing.as_deref(), page);
     }
     if n > view.top {
         page.blank();
@@ -100,6 +101,12 @@ fn findings(report: &Report, view: &View, page: &mut Page) {
 }
 
 fn left_alone(report: &Report, page: &mut Page) {
+    if !report.ignored.is_empty() {
+        page.heading("Ignored, as asked");
+        for ignored in &report.ignored {
+            page.paragraph("   ", &terminal_line(&words::ignored(ignored)));
+        }
+    }
     if report.summary.n_fingerprints > 0 {
         page.heading("Left alone");
         page.paragraph("   ", &words::left_alone(report));

@@ -2,8 +2,8 @@
 
 use super::figures;
 use crate::finding::{
-    Evidence, Finding, Impact, ImpactBasis, NPlusOneEvidence, Observation, QueryCost, RemedyKind,
-    Report, RuleOutcome, RuleStatus, Severity,
+    Evidence, Finding, Ignored, Impact, ImpactBasis, LocationKind, NPlusOneEvidence, Observation,
+    QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus, Severity,
 };
 
 /// In place of a remedy whose SQL holds values of the workload.
@@ -86,21 +86,7 @@ fn minute(time: &str) -> String {
 
 /// `public.jobs (country, employment_type)`, or the index's name.
 pub(super) fn subject(finding: &Finding) -> String {
-    let subject = &finding.subject;
-    match (
-        &subject.index,
-        &subject.relation,
-        subject.columns.as_slice(),
-    ) {
-        (Some(index), Some(relation), _) => format!("{index} on {relation}"),
-        (Some(index), None, _) => index.clone(),
-        (None, Some(relation), []) => relation.to_string(),
-        (None, Some(relation), columns) => format!("{relation} ({})", columns.join(", ")),
-        (None, None, _) => match subject.fingerprint {
-            Some(fingerprint) => format!("statement {fingerprint}"),
-            None => "the database".to_owned(),
-        },
-    }
+    finding.subject.in_words()
 }
 
 /// What it costs and what the remedy saves, with how that is known; `None` when there is nothing to say.
@@ -206,6 +192,43 @@ pub(super) fn lacking(rule: &RuleOutcome) -> String {
     } else {
         format!("{how}: {}", rule.lacked.join("; "))
     }
+}
+
+/// How a finding stands against the baseline; `None` where there is none.
+pub(super) fn standing(report: &Report, finding: &Finding) -> Option<String> {
+    let standing = report.standing.as_ref()?;
+    let id = finding.id();
+    Some(match standing.worse.get(&id) {
+        Some(how) => format!("worse: {how}"),
+        None if standing.known.contains(&id) => "known".to_owned(),
+        None => "new".to_owned(),
+    })
+}
+
+/// A finding that the user wants left out, with the reason.
+pub(super) fn ignored(ignored: &Ignored) -> String {
+    format!("{} {}: {}", ignored.rule, ignored.subject, ignored.reason)
+}
+
+/// What stands at a place.
+pub(super) fn place(kind: LocationKind) -> &'static str {
+    match kind {
+        LocationKind::Log => "seen in",
+        LocationKind::Caller => "sent by",
+        LocationKind::Query => "in code",
+        LocationKind::Definition => "defined in",
+    }
+}
+
+/// What to do, for outputs that show a finding as one text: the hint, then the SQL.
+pub(super) fn remedy(finding: &Finding) -> Vec<String> {
+    let remedy = &finding.remedy;
+    let hint = (!remedy.hint.is_empty()).then(|| remedy.hint.clone());
+    let sql = match &remedy.sql {
+        _ if remedy.withheld => Some(WITHHELD.to_owned()),
+        sql => sql.clone(),
+    };
+    hint.into_iter().chain(sql).collect()
 }
 
 /// The evidence shows the finding's own query already.

@@ -12,6 +12,7 @@ mod db;
 mod demo;
 mod doctor;
 mod examples;
+mod gate;
 mod migrate;
 mod n_plus_one;
 mod pgbouncer;

@@ -61,6 +61,156 @@ fn without_colour(text: &str) -> String {
 }
 
 #[test]
+fn sarif() {
+    insta::assert_snapshot!(rendered("sarif", &sample::report(), View::default()));
+}
+
+#[test]
+fn sarif_results_have_what_github_asks_for() {
+    for report in [sample::report(), sample::hostile()] {
+        let text = rendered("sarif", &report, View::default());
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let run = &document["runs"][0];
+        let results = run["results"].as_array().unwrap();
+        assert_eq!(results.len(), report.findings.len());
+        for result in results {
+            let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+            assert_eq!(
+                result["ruleId"],
+                run["tool"]["driver"]["rules"][index]["id"]
+            );
+            let places = result["locations"].as_array().unwrap();
+            assert!(!places.is_empty());
+            for place in places {
+                let place = &place["physicalLocation"];
+                let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+                assert!(
+                    !uri.is_empty() && uri.is_ascii() && !uri.contains([' ', ':', '<']),
+                    "{uri}"
+                );
+                assert!(place["region"]["startLine"].as_u64().unwrap() >= 1);
+            }
+            assert!(result["partialFingerprints"]["pgassayFinding/v1"].is_string());
+        }
+    }
+}
+
+#[test]
+fn github() {
+    insta::assert_snapshot!(rendered("github", &sample::report(), View::default()));
+}
+
+/// Nothing that a finding says starts a command of its own, and GitHub shows ten annotations of a level.
+#[test]
+fn github_prints_one_command_a_finding() {
+    let mut report = sample::hostile();
+    let many = std::iter::repeat_n(report.findings[0].clone(), 12);
+    report.findings.extend(many);
+    let text = rendered("github", &report, View::default());
+    let (commands, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| {
+        line.starts_with("::warning title=") || line.starts_with("::notice title=")
+    });
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    assert!(!rest[0].contains("::"), "{rest:?}");
+    let n_warnings = commands
+        .iter()
+        .filter(|line| line.starts_with("::warning"))
+        .count();
+    assert_eq!(n_warnings, 10);
+    for command in commands {
+        let properties = command.split("::").nth(1).unwrap();
+        assert!(
+            properties.split(',').all(|property| property.contains('=')),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn gitlab() {
+    insta::assert_snapshot!(rendered("gitlab", &sample::report(), View::default()));
+}
+
+#[test]
+fn gitlab_entries_have_fingerprints_of_their_own() {
+    let mut report = sample::hostile();
+    report.findings.push(report.findings[0].clone());
+    let text = rendered("gitlab", &report, View::default());
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let mut prints: Vec<&str> = entries
+        .iter()
+        .map(|e| e["fingerprint"].as_str().unwrap())
+        .collect();
+    prints.sort_unstable();
+    prints.dedup();
+    assert_eq!(prints.len(), report.findings.len());
+    for entry in &entries {
+        let severity = entry["severity"].as_str().unwrap();
+        assert!(["info", "minor", "major", "critical", "blocker"].contains(&severity));
+        assert!(!entry["location"]["path"].as_str().unwrap().is_empty());
+        assert!(entry["location"]["lines"]["begin"].as_u64().unwrap() >= 1);
+    }
+}
+
+#[test]
+fn junit() {
+    insta::assert_snapshot!(rendered("junit", &sample::report(), View::default()));
+}
+
+/// Well-formed whatever the texts are, and its counts are those of its cases.
+#[test]
+fn junit_is_xml_that_counts_right() {
+    for report in [sample::report(), sample::hostile(), Report::default()] {
+        let text = rendered("junit", &report, View::default());
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let root = document.root_element();
+        let count = |name: &str| root.descendants().filter(|n| n.has_tag_name(name)).count();
+        for (attribute, tag) in [
+            ("tests", "testcase"),
+            ("failures", "failure"),
+            ("skipped", "skipped"),
+        ] {
+            let said: usize = root.attribute(attribute).unwrap().parse().unwrap();
+            assert_eq!(said, count(tag), "{attribute}");
+        }
+        let suites: Vec<_> = root
+            .children()
+            .filter(roxmltree::Node::is_element)
+            .collect();
+        assert_eq!(suites.len(), report.rules.len());
+        for suite in suites {
+            let cases = suite
+                .children()
+                .filter(|n| n.has_tag_name("testcase"))
+                .count();
+            assert!(cases > 0);
+            assert_eq!(suite.attribute("tests").unwrap(), cases.to_string());
+        }
+    }
+}
+
+#[test]
+fn known_worse_and_ignored_findings_are_marked() {
+    let report = sample::judged_against_a_baseline();
+    for (format, known, ignored) in [
+        ("terminal", "confidence, known)", "unused-index public.x"),
+        ("markdown", "#### warning (known):", "unused-index public.x"),
+        ("sarif", "\"baselineState\": \"unchanged\"", ""),
+        ("json", "\"known\"", "\"subject\": \"public.x\""),
+    ] {
+        let text = rendered(format, &report, View::default());
+        assert!(
+            text.contains(known) && text.contains(ignored),
+            "{format}: {text}"
+        );
+    }
+    assert!(
+        rendered("terminal", &report, View::default())
+            .contains("worse: longest burst 10 became 50")
+    );
+}
+
+#[test]
 fn markdown() {
     insta::assert_snapshot!(rendered("markdown", &sample::report(), View::default()));
 }
@@ -76,7 +226,12 @@ fn json_fits_its_schema() {
         serde_json::from_str(include_str!("../../docs/report.schema.json")).unwrap();
     forbid_undocumented_keys(&mut schema);
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for report in [sample::report(), sample::hostile(), Report::default()] {
+    for report in [
+        sample::report(),
+        sample::hostile(),
+        sample::judged_against_a_baseline(),
+        Report::default(),
+    ] {
         let json = rendered("json", &report, View::default());
         let document = serde_json::from_str(&json).unwrap();
         let errors: Vec<String> = validator
@@ -199,7 +354,8 @@ fn assert_plain(line: &str) {
         .replace("<details>", "")
         .replace("</details>", "")
         .replace("<summary>", "")
-        .replace("</summary>", "");
+        .replace("</summary>", "")
+        .replace("<!-- pgassay-report -->", "");
     for forbidden in ["<", "@bob", "](", "http://", "www.evil"] {
         assert!(!line.contains(forbidden), "{forbidden:?} in {line}");
     }

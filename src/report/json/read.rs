@@ -1,9 +1,9 @@
-//! Reads a JSON report back, as far as `pgassay migrate --from` needs it.
+//! Reads a JSON report back, as far as `pgassay migrate --from` and `pgassay diff` need it.
 
 use serde::Deserialize;
 
 use super::{Change, SCHEMA_VERSION};
-use crate::finding::IndexChange;
+use crate::finding::{IndexChange, Severity};
 
 /// A finding of a report that was read back.
 #[derive(Debug, Clone)]
@@ -12,8 +12,16 @@ pub struct ReportedFinding {
     pub id: String,
     /// The rule.
     pub rule: String,
+    /// How bad.
+    pub severity: Severity,
+    /// What it is about, in words.
+    pub subject: String,
     /// One sentence.
     pub message: String,
+    /// Database time of the statements concerned, ms a day.
+    pub ms_per_day: f64,
+    /// Longest burst; loops only.
+    pub n_repeats_max: Option<u64>,
     /// It has changes, but they were left out for the literals in them.
     pub withheld: bool,
     /// Schema changes.
@@ -49,12 +57,42 @@ struct Document {
     findings: Vec<FindingEntry>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SubjectEntry {
+    relation: Option<String>,
+    columns: Vec<String>,
+    index: Option<String>,
+    fingerprint: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ImpactEntry {
+    total_time_ms: f64,
+    window_s: f64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EvidenceEntry {
+    n_repeats_max: Option<u64>,
+}
+
 #[derive(Debug, Deserialize)]
 struct FindingEntry {
     id: String,
     rule: String,
+    #[serde(default)]
+    severity: Option<Severity>,
     message: String,
     remedy: RemedyEntry,
+    #[serde(default)]
+    subject: SubjectEntry,
+    #[serde(default)]
+    impact: ImpactEntry,
+    #[serde(default)]
+    evidence: Option<EvidenceEntry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +101,36 @@ struct RemedyEntry {
     withheld: bool,
     #[serde(default)]
     changes: Vec<Change>,
+}
+
+impl SubjectEntry {
+    fn in_words(self) -> String {
+        let Self {
+            relation,
+            columns,
+            index,
+            fingerprint,
+        } = self;
+        match (index, relation) {
+            (Some(index), Some(relation)) => format!("{index} on {relation}"),
+            (Some(index), None) => index,
+            (None, Some(relation)) if columns.is_empty() => relation,
+            (None, Some(relation)) => format!("{relation} ({})", columns.join(", ")),
+            (None, None) => {
+                fingerprint.map_or("the database".to_owned(), |f| format!("statement {f}"))
+            }
+        }
+    }
+}
+
+impl ImpactEntry {
+    fn ms_per_day(&self) -> f64 {
+        if self.window_s > 0.0 {
+            self.total_time_ms * 86_400.0 / self.window_s
+        } else {
+            0.0
+        }
+    }
 }
 
 /// Reads the findings of a report, in its order.
@@ -89,7 +157,11 @@ fn finding(entry: FindingEntry) -> Result<ReportedFinding, ReadError> {
         Ok(changes) => Ok(ReportedFinding {
             id: entry.id,
             rule: entry.rule,
+            severity: entry.severity.unwrap_or(Severity::Info),
+            subject: entry.subject.in_words(),
             message: entry.message,
+            ms_per_day: entry.impact.ms_per_day(),
+            n_repeats_max: entry.evidence.and_then(|evidence| evidence.n_repeats_max),
             withheld: entry.remedy.withheld,
             changes,
         }),

@@ -7,7 +7,9 @@ use super::{
     },
     layout::{Page, Painted},
 };
-use crate::finding::{Evidence, Finding, IndexEvidence, NPlusOneEvidence, Severity, TimelineEntry};
+use crate::finding::{
+    Evidence, Finding, IndexEvidence, Location, NPlusOneEvidence, Severity, TimelineEntry,
+};
 
 /// Queries of an index finding that are shown; the JSON report has all.
 const MAX_QUERIES: usize = 3;
@@ -18,8 +20,9 @@ const MAX_QUERY_LINES: usize = 3;
 /// Width of the labels in front of evidence.
 const LABEL: usize = 13;
 
-pub(super) fn section(number: usize, finding: &Finding, page: &mut Page) {
-    claim(number, finding, page);
+/// `standing` is how the finding stands against the baseline.
+pub(super) fn section(number: usize, finding: &Finding, standing: Option<&str>, page: &mut Page) {
+    claim(number, finding, standing, page);
     page.paragraph("   ", &terminal_line(&finding.message));
     if let Some(impact) = words::impact(&finding.impact) {
         labelled("impact", &impact, page);
@@ -38,22 +41,25 @@ pub(super) fn section(number: usize, finding: &Finding, page: &mut Page) {
     {
         statement("query", query, page);
     }
-    if let Some(location) = finding.locations.first() {
-        let more = match finding.locations.len() - 1 {
-            0 => String::new(),
-            n => format!(" and {n} more"),
-        };
-        labelled(
-            "seen in",
-            &format!("{}:{}{more}", terminal_line(&location.file), location.line),
-            page,
-        );
+    for places in finding.locations.chunk_by(|a, b| a.kind == b.kind) {
+        self::places(places, page);
     }
     remedy(finding, page);
 }
 
+/// The first of several places of one kind.
+fn places(places: &[Location], page: &mut Page) {
+    let Some(first) = places.first() else { return };
+    let more = match places.len() - 1 {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let text = format!("{}:{}{more}", terminal_line(&first.file), first.line);
+    labelled(words::place(first.kind), &text, page);
+}
+
 /// The first line: number, severity, rule, subject.
-fn claim(number: usize, finding: &Finding, page: &mut Page) {
+fn claim(number: usize, finding: &Finding, standing: Option<&str>, page: &mut Page) {
     let paint = page.paint;
     let start = Painted::default()
         .with(&format!("{number:>2} "), str::to_owned)
@@ -68,9 +74,10 @@ fn claim(number: usize, finding: &Finding, page: &mut Page) {
         .with(finding.rule, |text| paint.bold(text))
         .with(" ", str::to_owned);
     let subject = terminal_line(&words::subject(finding));
+    let standing = standing.map_or_else(String::new, |text| format!(", {}", terminal_line(text)));
     page.start(
         &start,
-        &format!("{subject}  ({} confidence)", finding.confidence),
+        &format!("{subject}  ({} confidence{standing})", finding.confidence),
     );
 }
 

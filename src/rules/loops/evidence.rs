@@ -327,6 +327,7 @@ fn locations(audit: &Audit<'_>, bursts: &[&Burst]) -> Vec<Location> {
             Some(Location {
                 file: input.name.clone(),
                 line: burst.origin.1,
+                ..Location::default()
             })
         })
         .collect()

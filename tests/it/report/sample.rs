@@ -3,10 +3,11 @@
 use pgassay::{
     catalog::{IndexDef, IndexKey, RelationName},
     finding::{
-        BurstFacts, Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, IndexChange,
-        IndexEvidence, LeftAlone, Location, NPlusOneEvidence, Observation, ParentFacts, QueryCost,
-        Remedy, RemedyKind, Report, RuleMeta, RuleOutcome, RuleStatus, RunCost, ServerSummary,
-        Severity, Skipped, Subject, Summary, TimelineEntry, TopQuery,
+        BurstFacts, Confidence, Evidence, Finding, Ignored, Impact, ImpactBasis, ImpactSource,
+        IndexChange, IndexEvidence, KnownFinding, LeftAlone, Location, LocationKind,
+        NPlusOneEvidence, Observation, ParentFacts, QueryCost, Remedy, RemedyKind, Report,
+        RuleMeta, RuleOutcome, RuleStatus, RunCost, ServerSummary, Severity, Skipped, Standing,
+        Subject, Summary, TimelineEntry, TopQuery,
     },
     plan::WhatIfKind,
     sql::Fingerprint,
@@ -57,7 +58,43 @@ pub(super) fn report() -> Report {
             }],
         },
         findings: vec![missing_index(), n_plus_one(), unused_index()],
+        anchor: Location {
+            file: "pgassay.toml".into(),
+            line: 1,
+            kind: LocationKind::Definition,
+        },
+        standing: None,
+        ignored: Vec::new(),
         notes: vec!["pg_stat_statements evicted entries 3 times: totals are a lower bound".into()],
+    }
+}
+
+/// The typical report beside a baseline, with a finding that was left out.
+pub(super) fn judged_against_a_baseline() -> Report {
+    let report = report();
+    let known = report.findings[0].id();
+    let worse = report.findings[1].id();
+    Report {
+        standing: Some(Standing {
+            known: [known].into(),
+            worse: [(worse, "longest burst 10 became 50".to_owned())].into(),
+            fixed: vec![(
+                "missing-index-0000000000000000".to_owned(),
+                KnownFinding {
+                    rule: "missing-index".to_owned(),
+                    subject: "public.gone (id)".to_owned(),
+                    severity: Severity::Warning,
+                    n_repeats_max: None,
+                },
+            )],
+        }),
+        ignored: vec![Ignored {
+            id: "unused-index-0000000000000000".to_owned(),
+            rule: "unused-index".to_owned(),
+            subject: "public.x".to_owned(),
+            reason: "monthly report".to_owned(),
+        }],
+        ..report
     }
 }
 
@@ -103,6 +140,7 @@ fn make_hostile(finding: &mut Finding, evil: &str) {
     finding.locations = vec![Location {
         file: evil.into(),
         line: 1,
+        kind: LocationKind::Caller,
     }];
     finding.remedy.sql = Some(evil.into());
     finding.remedy.hint = evil.into();
@@ -312,6 +350,7 @@ fn n_plus_one() -> Finding {
         locations: vec![Location {
             file: "app.log".into(),
             line: 1_042,
+            kind: LocationKind::Log,
         }],
         remedy: Remedy {
             kind: RemedyKind::Rewrite,

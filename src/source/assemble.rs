@@ -1,54 +1,31 @@
 //! Records → events: what is an execution, what belongs to it, and what is a fact of the session.
 //!
 //! Some executions take several records: `statement:` and a bare `duration:`; a plan and the execution that it explains; parse, bind
-//! and execute. Those of one session are joined by small state per session. A chunk starts without the state of the chunk before: each
-//! session notes what its first record would have ended ([`First`]), and [`Stitcher`] joins the two when the chunks are put together.
+//! and execute. Those of one session are joined by small state per session ([`Session`]). A chunk starts without the state of the chunk
+//! before: each session notes what its first records would have ended, and [`Stitcher`](super::stitch::Stitcher) joins the two when the
+//! chunks are put together.
 
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Options, facts,
     held::{Held, HeldKind},
     message::{self, Message, Step},
+    plans::{self, EarlyPlan, Found},
     record::{Receiver, Record, Severity},
+    session::{Bares, Next, Planned, Session},
 };
 use crate::workload::{
     Escape, Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Text,
 };
 
 /// Reason for bare durations that nothing can be said of.
-pub(super) const LONE_DURATION: &str = "durations without a statement (parse and bind steps, or statements that log_statement leaves out)";
+pub(super) const LONE_DURATION: &str =
+    "durations without a statement (of statements that log_statement leaves out)";
 
-/// What a session's first telling record in a chunk says about a statement held by an earlier chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum First {
-    /// A bare duration: the held statement's own.
-    Duration {
-        duration_us: u64,
-        time_us: i64,
-        origin: Origin,
-    },
-    /// An execution of the text with this hash.
-    Execution(u64),
-    /// A plan of the text with this hash.
-    Plan(u64),
-    /// A failure of the text with this hash.
-    Failure(u64),
-    /// Nothing about it: it is over.
-    Other,
-}
-
-/// What is known of one session.
-#[derive(Debug, Default)]
-pub(super) struct Session {
-    pub(super) first: Option<First>,
-    pub(super) held: Option<Held>,
-    /// Parse and bind time that waits for its execution.
-    planning: Option<(Held, u64)>,
-    /// The record after which something was held; without session ids only the next record can belong to it.
-    held_after: u64,
-}
+/// Reason for bare durations in a log that does not tell sessions apart.
+const NO_SESSION: &str =
+    "durations on lines of their own, with neither %p nor %c in log_line_prefix";
 
 pub(super) type Sessions = HashMap<Vec<u8>, Session, foldhash::fast::FixedState>;
 
@@ -56,7 +33,6 @@ pub(super) type Sessions = HashMap<Vec<u8>, Session, foldhash::fast::FixedState>
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub(super) n_records: u64,
-    pub(super) n_statements: u64,
 }
 
 /// Turns one chunk's records into events for its sink.
@@ -65,6 +41,8 @@ pub(super) struct Assembler<'o, S> {
     options: &'o Options,
     file: u32,
     first_line: u64,
+    /// Nothing stands ahead of this chunk.
+    is_first: bool,
     pub(super) sessions: Sessions,
     pub(super) tally: Tally,
     scratch: Vec<u8>,
@@ -80,6 +58,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
             options,
             file,
             first_line,
+            is_first: file == 0 && first_line == 1,
             sessions: Sessions::default(),
             tally: Tally::default(),
             scratch: Vec::new(),
@@ -122,50 +101,58 @@ impl<'o, S: Sink> Assembler<'o, S> {
         }
     }
 
-    fn session(&mut self, name: &[u8]) -> &mut Session {
-        self.sessions.entry_ref(name).or_default()
-    }
-
     /// A statement that starts: held until its duration comes or something else of its session.
     fn started(&mut self, statement: &Statement<'_>, step: Step) {
-        self.end_held(statement.session, First::Other);
-        let n_records = self.tally.n_records;
-        let session = self.session(statement.session);
+        let is_first = self.goes_on(statement.session, Next::Other);
+        let plan_us = match step {
+            Step::Execute => self.take_planning(statement) + self.take_bares(statement.session),
+            _ => self.drop_bares(statement.session),
+        };
+        let statement = Statement {
+            plan_us,
+            ..*statement
+        };
         let kind = match step {
             Step::Fetch => HeldKind::Fetch,
             _ => HeldKind::Started,
         };
-        session.held = Some(Held::new(statement, kind));
-        session.held_after = n_records;
+        let session = self.sessions.entry_ref(statement.session).or_default();
+        if is_first && step == Step::Execute {
+            session.leading_to = Some(Held::new(&statement, kind));
+        }
+        if kind == HeldKind::Started {
+            session
+                .recent
+                .push(statement.text.raw(), plans::hash(statement.text));
+        }
+        session.started = Some(Held::new(&statement, kind));
     }
 
     /// A statement that ended, with everything about it on one record.
     fn finished(&mut self, mut statement: Statement<'_>, duration_us: u64, step: Step) {
         match step {
             Step::Parse | Step::Bind => {
-                self.end_held(statement.session, First::Other);
+                self.goes_on(statement.session, Next::Other);
+                self.drop_bares(statement.session);
                 self.plan_step(&statement, duration_us);
             }
             Step::Simple | Step::Execute => {
-                self.end_held(
-                    statement.session,
-                    First::Execution(xxh3_64(statement.text.raw())),
-                );
+                let hash = plans::hash(statement.text);
+                self.goes_on(statement.session, Next::Execution(hash));
+                self.drop_bares(statement.session);
                 statement.duration_us = Some(duration_us);
                 statement.plan_us = self.take_planning(&statement);
-                self.emit(&statement);
+                let session = self.sessions.entry_ref(statement.session).or_default();
+                session.recent.push(statement.text.raw(), hash);
+                self.sink.event(&Event::Statement(statement));
             }
             Step::Fetch => {
-                self.end_held(statement.session, First::Other);
+                self.goes_on(statement.session, Next::Other);
+                self.drop_bares(statement.session);
                 statement.duration_us = Some(duration_us);
                 self.sink.event(&Event::MoreTime(statement));
             }
         }
-    }
-
-    fn emit(&mut self, statement: &Statement<'_>) {
-        self.tally.n_statements += 1;
-        self.sink.event(&Event::Statement(*statement));
     }
 
     /// Adds the time of a parse or bind to what waits for the execution of the same text.
@@ -195,33 +182,57 @@ impl<'o, S: Sink> Assembler<'o, S> {
         }
     }
 
-    /// A bare `duration:` line: that of the session's held statement.
+    /// Parse and bind time that the bare durations ahead of an execution tell.
+    fn take_bares(&mut self, session: &[u8]) -> u64 {
+        let session = self.sessions.entry_ref(session).or_default();
+        let bares = std::mem::take(&mut session.bares);
+        bares.planning_us().unwrap_or_else(|| {
+            lone(&mut self.sink, &bares);
+            0
+        })
+    }
+
+    /// The session's bare durations belong to nothing that follows.
+    fn drop_bares(&mut self, session: &[u8]) -> u64 {
+        let session = self.sessions.entry_ref(session).or_default();
+        if !session.bares.is_empty() {
+            let bares = std::mem::take(&mut session.bares);
+            lone(&mut self.sink, &bares);
+        }
+        0
+    }
+
+    /// A bare `duration:` line: that of the session's started statement, else of the parse or bind of what follows.
     fn bare_duration(&mut self, record: &Record<'_>, duration_us: u64) {
         let origin = self.origin(record.line);
-        let n_records = self.tally.n_records;
+        if record.session.is_empty() {
+            return self.sink.skipped(NO_SESSION, origin, record.message);
+        }
         let session = self.sessions.entry_ref(record.session).or_default();
-        let adjacent = !record.session.is_empty() || session.held_after + 1 == n_records;
-        if let Some(held) = session.held.take_if(|_| adjacent) {
-            self.tally.n_statements += 1;
-            with_duration(&mut self.sink, &held, duration_us, record.time_us);
-        } else if session.first.is_none() {
-            session.first = Some(First::Duration {
-                duration_us,
-                time_us: record.time_us,
-                origin,
-            });
-        } else {
+        session.opening.get_or_insert(Next::Other);
+        end_planned(&mut self.sink, session, Next::Other);
+        if let Some(held) = session.started.take() {
+            return with_duration(&mut self.sink, &held, duration_us, record.time_us);
+        }
+        let bares = match session.first {
+            None if !self.is_first => &mut session.leading,
+            _ => &mut session.bares,
+        };
+        if !bares.push(origin, duration_us, record.time_us) {
             self.sink.skipped(LONE_DURATION, origin, record.message);
         }
     }
 
-    /// Ends the wait of the session's held statement: `next` says what came instead of its duration.
-    fn end_held(&mut self, session: &[u8], next: First) {
+    /// Something new of a session, no plan and no bare duration: ends what waits. Says whether an earlier chunk may have its parse and bind.
+    fn goes_on(&mut self, session: &[u8], next: Next) -> bool {
         let session = self.sessions.entry_ref(session).or_default();
-        session.first.get_or_insert(next);
-        if let Some(held) = session.held.take() {
-            self.tally.n_statements += u64::from(give_up(&mut self.sink, &held, next));
+        let is_first = session.first.is_none() && !self.is_first;
+        session.note(next);
+        end_planned(&mut self.sink, session, next);
+        if let Some(held) = session.started.take() {
+            give_up(&mut self.sink, &held, next);
         }
+        is_first
     }
 
     /// A plan of `auto_explain`: a fact by itself, and an execution unless that is logged too.
@@ -239,19 +250,47 @@ impl<'o, S: Sink> Assembler<'o, S> {
         );
         let nested = !record.context.is_empty();
         if !text.is_empty() && !nested {
-            self.end_held(record.session, First::Plan(xxh3_64(text)));
             let statement = Statement {
                 text: text.into(),
                 duration_us: Some(duration_us),
                 parameters: message::plan_parameters(body),
                 ..self.statement(record)
             };
-            let n_records = self.tally.n_records;
-            let session = self.session(record.session);
-            session.held = Some(Held::new(&statement, HeldKind::Plan));
-            session.held_after = n_records;
+            self.planned(&statement, duration_us);
         }
         self.scratch = scratch;
+    }
+
+    /// A plan at the top level: of the statement that runs, of one before, of one that follows, or an execution by itself.
+    fn planned(&mut self, statement: &Statement<'_>, duration_us: u64) {
+        let hash = plans::hash(statement.text);
+        let session = self.sessions.entry_ref(statement.session).or_default();
+        session.opening.get_or_insert(Next::Plan(hash));
+        end_planned(&mut self.sink, session, Next::Plan(hash));
+        let found = match session.recent.plan(hash) {
+            Found::MayBeBehind(_) if self.is_first => Found::Nowhere,
+            found => found,
+        };
+        if let Some(started) = &mut session.started {
+            started.explained(hash, duration_us);
+        }
+        let held = match found {
+            Found::Here => return,
+            _ => Held::new(statement, HeldKind::Plan),
+        };
+        session.planned = Some(match found {
+            Found::MayBeBehind(n_before) => {
+                session.early.push(EarlyPlan {
+                    hash,
+                    n_before,
+                    leads: session.first.is_none(),
+                    duration_us,
+                    held: Some(held),
+                });
+                Planned::Early(session.early.len() - 1)
+            }
+            _ => Planned::Held(held),
+        });
     }
 
     /// An error: the statement that it names has failed.
@@ -262,7 +301,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
         if record.statement.is_empty() {
             return;
         }
-        self.end_held(record.session, First::Failure(xxh3_64(record.statement)));
+        let hash = plans::hash(record.statement.into());
+        let is_first = self.goes_on(record.session, Next::Failure(hash));
         let parameters = message::context_parameters(record.context);
         let protocol = match parameters {
             b"" => Protocol::Simple,
@@ -274,9 +314,14 @@ impl<'o, S: Sink> Assembler<'o, S> {
             parameters,
             protocol,
             outcome: Outcome::Failed(record.sqlstate),
+            plan_us: self.take_bares(record.session),
             ..self.statement(record)
         };
-        self.emit(&statement);
+        if is_first {
+            let session = self.sessions.entry_ref(record.session).or_default();
+            session.leading_to = Some(Held::new(&statement, HeldKind::Started));
+        }
+        self.sink.event(&Event::Statement(statement));
     }
 
     fn fact(&mut self, record: &Record<'_>, kind: FactKind<'_>) {
@@ -318,7 +363,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 if let Some(kind) = facts::of_log(record) {
                     self.fact(record, kind);
                     if matches!(kind, FactKind::Disconnected { .. }) {
-                        self.end_held(record.session, First::Other);
+                        self.goes_on(record.session, Next::Other);
+                        self.drop_bares(record.session);
                     }
                 }
             }
@@ -378,7 +424,6 @@ impl<'o, S: Sink> Assembler<'o, S> {
     }
 
     fn weighted(&mut self, record: &Record<'_>, n_calls: u64, mean_us: Option<u64>) {
-        self.tally.n_statements += 1;
         let statement = Statement {
             text: record.statement.into(),
             duration_us: mean_us,
@@ -413,7 +458,7 @@ impl<S: Sink> Receiver for Assembler<'_, S> {
     }
 }
 
-fn more_time<S: Sink>(sink: &mut S, held: &Held, plan_us: u64) {
+pub(super) fn more_time<S: Sink>(sink: &mut S, held: &Held, plan_us: u64) {
     let statement = Statement {
         plan_us,
         duration_us: None,
@@ -423,7 +468,7 @@ fn more_time<S: Sink>(sink: &mut S, held: &Held, plan_us: u64) {
 }
 
 /// Tells a held statement whose duration has come.
-fn with_duration<S: Sink>(sink: &mut S, held: &Held, duration_us: u64, time_us: i64) {
+pub(super) fn with_duration<S: Sink>(sink: &mut S, held: &Held, duration_us: u64, time_us: i64) {
     let statement = Statement {
         duration_us: Some(duration_us),
         time_us,
@@ -435,85 +480,48 @@ fn with_duration<S: Sink>(sink: &mut S, held: &Held, duration_us: u64, time_us: 
     });
 }
 
-/// Tells a held statement whose duration will not come; false when `next` tells the same execution.
-fn give_up<S: Sink>(sink: &mut S, held: &Held, next: First) -> bool {
-    let same = |hash: u64| hash == xxh3_64(held.text().raw());
-    let told = match (held.kind, next) {
-        (HeldKind::Plan, First::Execution(hash))
-        | (HeldKind::Started, First::Plan(hash))
-        | (_, First::Failure(hash)) => same(hash),
+/// Tells a held statement whose duration will not come, or a plan, unless `next` tells the same execution or there is nothing to tell.
+pub(super) fn give_up<S: Sink>(sink: &mut S, held: &Held, next: Next) {
+    let statement = held.statement();
+    if !tells_the_same(held, next) {
+        sink.event(&Event::Statement(statement));
+    } else if statement.plan_us > 0 {
+        more_time(sink, held, statement.plan_us);
+    }
+}
+
+fn tells_the_same(held: &Held, next: Next) -> bool {
+    let same = |hash: u64| hash == plans::hash(held.text());
+    match (held.kind, next) {
         (HeldKind::Fetch, _) => true,
+        (HeldKind::Plan, Next::Plan(hash)) => {
+            same(hash) && plans::is_several_statements(held.text().raw())
+        }
+        (HeldKind::Plan, Next::Execution(hash)) | (_, Next::Failure(hash)) => same(hash),
         _ => false,
-    };
-    if !told {
-        sink.event(&Event::Statement(held.statement()));
     }
-    !told
 }
 
-/// Statement text that is held from one chunk to the next, bytes; beyond that the oldest is told without waiting any longer.
-const MAX_CARRIED_BYTES: usize = 16 << 20;
-
-/// Joins chunks in order: statements held at the end of one with what later ones say about them.
-#[derive(Debug, Default)]
-pub(super) struct Stitcher {
-    carried: std::collections::BTreeMap<Vec<u8>, Held>,
+/// Ends the wait of a plan: it belongs to `next`, else is an execution, which may turn out to be one of an earlier chunk.
+fn end_planned<S: Sink>(sink: &mut S, session: &mut Session, next: Next) {
+    match session.planned.take() {
+        None => {}
+        Some(Planned::Held(held)) => give_up(sink, &held, next),
+        Some(Planned::Early(at)) => {
+            let held = &mut session.early[at].held;
+            held.take_if(|held| tells_the_same(held, next));
+        }
+    }
 }
 
-impl Stitcher {
-    /// Settles what earlier chunks held, by the first records of the chunk that follows; then takes over what that chunk holds.
-    /// Events go to `sink`, which has everything up to that chunk.
-    pub(super) fn next_chunk<S: Sink>(&mut self, sink: &mut S, mut sessions: Sessions) {
-        self.carried.retain(|name, held| {
-            let Some(first) = sessions
-                .get_mut(name)
-                .and_then(|session| session.first.take())
-            else {
-                return true;
-            };
-            if let First::Duration {
-                duration_us,
-                time_us,
-                ..
-            } = first
-            {
-                with_duration(sink, held, duration_us, time_us);
-            } else {
-                give_up(sink, held, first);
-            }
-            false
-        });
-        let mut lone: Vec<Origin> = sessions
-            .values()
-            .filter_map(|session| match session.first {
-                Some(First::Duration { origin, .. }) => Some(origin),
-                _ => None,
-            })
-            .collect();
-        lone.sort_by_key(|origin| (origin.file, origin.line));
-        for origin in lone {
-            sink.skipped(LONE_DURATION, origin, b"");
-        }
-        let held = sessions
-            .into_iter()
-            .filter_map(|(name, session)| Some((name, session.held?)));
-        self.carried.extend(held);
-        self.bound(sink);
-    }
-
-    fn bound<S: Sink>(&mut self, sink: &mut S) {
-        let n_bytes: usize = self.carried.values().map(Held::n_bytes).sum();
-        if n_bytes > MAX_CARRIED_BYTES {
-            self.finish(sink);
-        }
-    }
-
-    /// Tells what is still held.
-    pub(super) fn finish<S: Sink>(&mut self, sink: &mut S) {
-        let mut held: Vec<Held> = std::mem::take(&mut self.carried).into_values().collect();
-        held.sort_by_key(|held| (held.origin().file, held.origin().line));
-        for held in held {
-            give_up(sink, &held, First::Other);
-        }
+/// Counts durations that belong to nothing.
+pub(super) fn lone<S: Sink>(sink: &mut S, bares: &Bares) {
+    for (origin, duration_us, _) in bares.iter() {
+        let example = format!(
+            "duration: {}.{:03} ms",
+            duration_us / 1000,
+            duration_us % 1000
+        );
+        sink.skipped(LONE_DURATION, origin, example.as_bytes());
     }
 }

@@ -183,19 +183,67 @@ fn versions_agree() {
     }
 }
 
-/// `log_statement` with bare durations, and `auto_explain` beside durations: the formats agree, and plans are told as plans.
+/// Statements without those of pgbench, whose calls depend on the time, and without what only some settings log.
+fn calls(told: &Told) -> Vec<String> {
+    let texts = told
+        .statements
+        .iter()
+        .filter(|statement| !statement.contains("pgbench") && !statement.starts_with("more "));
+    let without_parameters = texts.map(|text| match text.split_once("  -- $1 = ") {
+        Some((statement, _)) => without_times(statement),
+        None => without_times(text),
+    });
+    without_parameters.collect()
+}
+
+/// `log_statement = all` and `log_duration = on`: every duration is joined to its statement, those of parse and bind too.
 #[test]
-fn durations_on_lines_of_their_own_and_plans() {
-    same(&[
+fn durations_on_lines_of_their_own() {
+    let told = same(&[
         fixture!("pg15-log-statement/server.log"),
         fixture!("pg15-log-statement/server.csv"),
     ]);
+    assert_eq!(told.skipped, Vec::<String>::new());
+    let without_duration: Vec<&String> = told
+        .statements
+        .iter()
+        .filter(|statement| {
+            statement.contains(" None+")
+                && !statement.contains(" failed:")
+                && !statement.starts_with("more ")
+        })
+        .collect();
+    assert_eq!(without_duration, Vec::<&String>::new());
+    let planned = |statement: &&String| !statement.contains("+0: ") && !statement.contains("+0 ");
+    let extended = told
+        .statements
+        .iter()
+        .filter(|statement| !statement.starts_with("Simple"));
+    assert!(extended.filter(planned).count() > 20);
+    let by_threshold = self::told(fixture!("pg15/server.log"), &Options::default()).sink;
+    assert_eq!(sorted(&calls(&told)), sorted(&calls(&by_threshold)));
+}
+
+/// `auto_explain` beside durations: an execution counts once, in every protocol, its plan is a fact.
+#[test]
+fn plans_beside_durations() {
     let explained = same(&[
         fixture!("pg15-auto-explain/server.log"),
         fixture!("pg15-auto-explain/server.csv"),
     ]);
     let mut facts = explained.facts.keys();
     assert!(facts.any(|fact| fact.starts_with("Plan of ")));
+    let without_plans = told(fixture!("pg15/server.log"), &Options::default()).sink;
+    assert_eq!(sorted(&calls(&explained)), sorted(&calls(&without_plans)));
+    assert_eq!(n_calls(&explained), n_calls(&without_plans));
+}
+
+/// Executions that succeeded, those of pgbench too.
+fn n_calls(told: &Told) -> usize {
+    let calls = told.statements.iter();
+    calls
+        .filter(|statement| !statement.starts_with("more "))
+        .count()
 }
 
 #[test]

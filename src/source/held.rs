@@ -1,5 +1,6 @@
 //! A statement that waits for what a later record of its session says about it.
 
+use super::plans;
 use crate::workload::{Escape, Origin, Outcome, Protocol, Statement, Text};
 
 /// A [`Statement`] that owns its texts, in one buffer.
@@ -12,6 +13,7 @@ pub(super) struct Held {
     time_us: i64,
     query_id: i64,
     duration_us: Option<u64>,
+    plan_us: u64,
     protocol: Protocol,
     escape: Escape,
     /// What it waits as.
@@ -37,6 +39,7 @@ impl Held {
             time_us: statement.time_us,
             query_id: statement.query_id,
             duration_us: statement.duration_us,
+            plan_us: statement.plan_us,
             protocol: statement.protocol,
             escape: statement.text.escape(),
             kind,
@@ -85,11 +88,18 @@ impl Held {
             application: self.part(4),
             query_id: self.query_id,
             duration_us: self.duration_us,
-            plan_us: 0,
+            plan_us: self.plan_us,
             protocol: self.protocol,
             text: self.text(),
             parameters: self.part(6),
             outcome: Outcome::Finished,
+        }
+    }
+
+    /// Its plan tells how long it took, should no duration come.
+    pub(super) fn explained(&mut self, hash: u64, duration_us: u64) {
+        if self.kind == HeldKind::Started && hash == plans::hash(self.text()) {
+            self.duration_us.get_or_insert(duration_us);
         }
     }
 

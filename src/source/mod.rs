@@ -15,12 +15,15 @@ mod held;
 mod input;
 mod jsonlog;
 mod message;
+mod plans;
 mod prefix;
 mod read;
 mod record;
 mod refuse;
+mod session;
 mod sql_file;
 mod stderr;
+mod stitch;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -9,9 +9,10 @@ use std::{
 
 use super::{
     Input, Options, SourceError,
-    assemble::{Assembler, Sessions, Stitcher, Tally},
+    assemble::{Assembler, Sessions, Tally},
     chunk::{Chunk, Reader},
     sql_file,
+    stitch::Stitcher,
 };
 use crate::workload::{InputFacts, InputKind, Origin, Sink};
 
@@ -176,7 +177,6 @@ impl<S: Sink> Order<S> {
             self.sink.append(&mut done.sink);
             let tally = &mut self.tallies[done.file as usize];
             tally.n_records += done.tally.n_records;
-            tally.n_statements += done.tally.n_statements;
             self.next += 1;
         }
     }

@@ -1,0 +1,113 @@
+//! What is known of one session while a chunk is read: the statement that waits for its duration, the plan that waits for its
+//! execution, and what the next chunk's or the last chunk's records may have to say about either.
+
+use super::{
+    held::Held,
+    plans::{EarlyPlan, Recent},
+};
+use crate::workload::Origin;
+
+/// What a record says about a statement or plan that waits. Hashes are those of [`super::plans::hash`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// An execution of the text with this hash.
+    Execution(u64),
+    /// A plan of the text with this hash.
+    Plan(u64),
+    /// A failure of the text with this hash.
+    Failure(u64),
+    /// Nothing about it: it is over.
+    Other,
+}
+
+/// What is known of one session.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// The chunk's first record of it that tells anything.
+    pub(super) opening: Option<Next>,
+    /// The first one that is neither a plan nor a bare duration: it ends what an earlier chunk's statement waits for.
+    pub(super) first: Option<Next>,
+    /// Bare durations ahead of `first`.
+    pub(super) leading: Bares,
+    /// `first`, when it is an execution (or its failure) whose parse and bind the leading durations may be.
+    pub(super) leading_to: Option<Held>,
+    /// A statement that has started and waits for its duration.
+    pub(super) started: Option<Held>,
+    /// A plan whose execution may be logged next.
+    pub(super) planned: Option<Planned>,
+    /// Bare durations since the last other record: of parse and bind, if an execution starts next.
+    pub(super) bares: Bares,
+    /// Parse and bind time that waits for its execution.
+    pub(super) planning: Option<(Held, u64)>,
+    /// The last executions, whose plans may come behind them.
+    pub(super) recent: Recent,
+    /// Plans that may belong to executions in an earlier chunk.
+    pub(super) early: Vec<EarlyPlan>,
+}
+
+/// A plan that is held until the next record of its session.
+#[derive(Debug)]
+pub(super) enum Planned {
+    /// It belongs to no execution before it.
+    Held(Held),
+    /// It may belong to one of an earlier chunk: its position in [`Session::early`].
+    Early(usize),
+}
+
+impl Session {
+    /// Notes that a record of the chunk says something that earlier chunks wait for.
+    pub(super) fn note(&mut self, next: Next) {
+        self.opening.get_or_insert(next);
+        self.first.get_or_insert(next);
+    }
+}
+
+/// Bare durations that follow each other. Up to [`Bares::MOST`] can be the parse and bind of the execution that follows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bares {
+    /// One more than are too many: the first may turn out to be that of an earlier chunk's statement.
+    kept: [(Origin, u64, i64); Self::MOST + 2],
+    n: usize,
+}
+
+impl Bares {
+    /// A parse and a bind.
+    pub(super) const MOST: usize = 2;
+
+    /// Adds one. False when it can't be kept: there are too many to belong to an execution.
+    #[must_use]
+    pub(super) fn push(&mut self, origin: Origin, duration_us: u64, time_us: i64) -> bool {
+        let slot = self.kept.get_mut(self.n);
+        let kept = slot.map(|slot| *slot = (origin, duration_us, time_us));
+        self.n += usize::from(kept.is_some());
+        kept.is_some()
+    }
+
+    /// Takes out the first one: duration and time.
+    pub(super) fn take_first(&mut self) -> Option<(u64, i64)> {
+        if self.n == 0 {
+            return None;
+        }
+        let (_, duration_us, time_us) = self.kept[0];
+        self.kept.rotate_left(1);
+        self.n -= 1;
+        Some((duration_us, time_us))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// Their sum, where they can be the parse and bind of one execution.
+    pub(super) fn planning_us(&self) -> Option<u64> {
+        let kept = &self.kept[..self.n];
+        (1..=Self::MOST)
+            .contains(&self.n)
+            .then(|| kept.iter().map(|(_, duration_us, _)| duration_us).sum())
+    }
+
+    /// Where they stand, with their durations.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Origin, u64, i64)> + '_ {
+        self.kept[..self.n].iter().copied()
+    }
+}

@@ -1,0 +1,210 @@
+//! Joins chunks in order: what waits at the end of one with what later ones say about it.
+
+use hashbrown::HashMap;
+
+use super::{
+    assemble::{Sessions, give_up, lone, more_time, with_duration},
+    held::Held,
+    plans::{EarlyPlan, Recent},
+    session::{Bares, Next, Planned, Session},
+};
+use crate::workload::{Event, Origin, Sink};
+
+/// Statement text that is held from one chunk to the next, bytes; beyond that all are told without waiting any longer.
+const MAX_CARRIED_BYTES: usize = 16 << 20;
+/// Sessions that are known from one chunk to the next; beyond that only the last chunk's are.
+const MAX_CARRIED: usize = 1 << 16;
+
+/// What a session has open between two chunks.
+#[derive(Debug, Default)]
+struct Carried {
+    started: Option<Held>,
+    planned: Option<Held>,
+    bares: Bares,
+    recent: Recent,
+}
+
+impl Carried {
+    fn n_bytes(&self) -> usize {
+        let held = [&self.started, &self.planned];
+        held.into_iter().flatten().map(Held::n_bytes).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.started.is_none()
+            && self.planned.is_none()
+            && self.bares.is_empty()
+            && self.recent.is_empty()
+    }
+}
+
+/// Something that only both chunks together tell.
+enum Tell {
+    Finished(Held, u64, i64),
+    GivenUp(Held, Next),
+    Planning(Held, u64),
+    Lone(Bares),
+    Plan(Held),
+}
+
+impl Tell {
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Finished(held, ..)
+            | Self::GivenUp(held, _)
+            | Self::Planning(held, _)
+            | Self::Plan(held) => held.origin(),
+            Self::Lone(bares) => bares.iter().next().map(|bare| bare.0).unwrap_or_default(),
+        }
+    }
+
+    fn tell<S: Sink>(&self, sink: &mut S) {
+        match self {
+            Self::Finished(held, duration_us, time_us) => {
+                with_duration(sink, held, *duration_us, *time_us);
+            }
+            Self::GivenUp(held, next) => give_up(sink, held, *next),
+            Self::Planning(held, plan_us) => more_time(sink, held, *plan_us),
+            Self::Lone(bares) => lone(sink, bares),
+            Self::Plan(held) => sink.event(&Event::Statement(held.statement())),
+        }
+    }
+}
+
+/// Joins chunks in order.
+#[derive(Debug, Default)]
+pub(super) struct Stitcher {
+    carried: HashMap<Vec<u8>, Carried, foldhash::fast::FixedState>,
+    n_bytes: usize,
+}
+
+impl Stitcher {
+    /// Settles what earlier chunks held, by the first records of the chunk that follows; then takes over what that chunk holds.
+    /// Events go to `sink`, which has everything up to that chunk.
+    pub(super) fn next_chunk<S: Sink>(&mut self, sink: &mut S, sessions: Sessions) {
+        let bound = self.carried.len() > MAX_CARRIED;
+        let mut tells = Vec::new();
+        let mut latest = HashMap::default();
+        for (name, session) in sessions {
+            let before = self.carried.remove(&name).unwrap_or_default();
+            self.n_bytes -= before.n_bytes();
+            let after = join(before, session, &mut tells);
+            if !after.is_empty() {
+                self.n_bytes += after.n_bytes();
+                latest.insert(name, after);
+            }
+        }
+        tell_in_order(tells, sink);
+        if bound || self.n_bytes > MAX_CARRIED_BYTES {
+            self.finish(sink);
+            self.n_bytes = latest.values().map(Carried::n_bytes).sum();
+        }
+        if self.carried.is_empty() {
+            self.carried = latest;
+        } else {
+            self.carried.extend(latest);
+        }
+    }
+
+    /// Tells what is still held.
+    pub(super) fn finish<S: Sink>(&mut self, sink: &mut S) {
+        let mut tells = Vec::new();
+        for (_, carried) in self.carried.drain() {
+            let held = [carried.planned, carried.started].into_iter().flatten();
+            tells.extend(held.map(|held| Tell::GivenUp(held, Next::Other)));
+            tells.push(Tell::Lone(carried.bares));
+        }
+        self.n_bytes = 0;
+        tell_in_order(tells, sink);
+    }
+}
+
+/// Sessions come in no order; what is told about them is.
+fn tell_in_order<S: Sink>(mut tells: Vec<Tell>, sink: &mut S) {
+    tells.sort_by_key(|tell| {
+        let origin = tell.origin();
+        (origin.file, origin.line)
+    });
+    for tell in tells {
+        tell.tell(sink);
+    }
+}
+
+/// One session over the border of two chunks.
+fn join(mut before: Carried, mut session: Session, tells: &mut Vec<Tell>) -> Carried {
+    if let Some(opening) = session.opening
+        && let Some(held) = before.planned.take()
+    {
+        tells.push(Tell::GivenUp(held, opening));
+    }
+    let waiting = match session.planned.take() {
+        Some(Planned::Early(at)) => Some(at),
+        Some(Planned::Held(held)) => {
+            before.planned = Some(held);
+            None
+        }
+        None => None,
+    };
+    for (at, plan) in std::mem::take(&mut session.early).into_iter().enumerate() {
+        let waits = waiting == Some(at);
+        early_plan(&mut before, plan, waits, tells);
+    }
+    let mut run = session.leading;
+    match (before.started.take(), run.take_first(), session.first) {
+        (Some(held), Some((duration_us, time_us)), _) => {
+            tells.push(Tell::Finished(held, duration_us, time_us));
+        }
+        (Some(held), None, Some(next)) => tells.push(Tell::GivenUp(held, next)),
+        (Some(held), None, None) => before.started = Some(held),
+        (None, Some(_), _) => run = session.leading,
+        (None, None, _) => {}
+    }
+    let run = together(before.bares, run, tells);
+    let (bares, run) = match session.first {
+        Some(_) => (session.bares, run),
+        None => (together(run, session.bares, tells), Bares::default()),
+    };
+    match (session.leading_to, run.planning_us()) {
+        (Some(held), Some(plan_us)) => tells.push(Tell::Planning(held, plan_us)),
+        _ if !run.is_empty() => tells.push(Tell::Lone(run)),
+        _ => {}
+    }
+    before.recent.append(&session.recent);
+    Carried {
+        started: session.started.or(before.started),
+        planned: before.planned,
+        bares,
+        recent: before.recent,
+    }
+}
+
+/// A plan that belongs to an execution in an earlier chunk, or to none.
+fn early_plan(before: &mut Carried, plan: EarlyPlan, waits: bool, tells: &mut Vec<Tell>) {
+    if let Some(started) = before.started.as_mut().filter(|_| plan.leads) {
+        started.explained(plan.hash, plan.duration_us);
+    }
+    if before.recent.take(plan.hash, plan.n_before) {
+        return;
+    }
+    match plan.held {
+        Some(held) if waits => before.planned = Some(held),
+        Some(held) => tells.push(Tell::Plan(held)),
+        None => {}
+    }
+}
+
+/// Two runs of bare durations as one; what is too much for a parse and a bind is told.
+fn together(first: Bares, then: Bares, tells: &mut Vec<Tell>) -> Bares {
+    let mut all = first;
+    let mut rest = Bares::default();
+    for (origin, duration_us, time_us) in then.iter() {
+        if !all.push(origin, duration_us, time_us) {
+            let kept = rest.push(origin, duration_us, time_us);
+            debug_assert!(kept, "as many as `then`");
+        }
+    }
+    if !rest.is_empty() {
+        tells.push(Tell::Lone(rest));
+    }
+    all
+}

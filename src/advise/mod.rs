@@ -7,6 +7,7 @@ mod name;
 mod price;
 mod propose;
 mod recommend;
+pub mod rewrite;
 mod roles;
 mod selectivity;
 mod size;
@@ -14,7 +15,7 @@ mod structural;
 mod what_if;
 mod write_cost;
 
-pub use model::{Advice, Candidate, PricedQuery, Reason, Recommendation, WhyNot};
+pub use model::{Advice, Candidate, PricedQuery, PricedRewrite, Reason, Recommendation, WhyNot};
 pub use size::btree_bytes;
 pub use what_if::{NoPlanner, PlannedQuery, WhatIf, WhatIfError};
 
@@ -108,6 +109,7 @@ pub async fn advise<W: WhatIf + Sync>(
             verified,
             kind,
         ),
+        rewrites: rewrite::price(catalog, workload, what_if).await,
         what_if: kind,
         pricing: pricing_in_words(kind, pricer.stopped.as_deref()),
         n_planner_calls: pricer.n_calls,

@@ -93,6 +93,25 @@ pub struct WhyNot {
     pub reason: String,
 }
 
+/// A loop's single calls against the one statement for all keys, in planner units. Round trips are in neither.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PricedRewrite {
+    /// The looped statement.
+    pub fingerprint: Fingerprint,
+    /// The batch.
+    pub sql: String,
+    /// Keys that both were priced with.
+    pub n_keys: u64,
+    /// Planner cost of the single call, times the keys.
+    pub cost_singles: f64,
+    /// Planner cost of the batch.
+    pub cost_batch: f64,
+    /// The single call's plan in a line.
+    pub plan_single: String,
+    /// The batch's plan in a line.
+    pub plan_batch: String,
+}
+
 /// Everything that advice worked out. Rules turn it into findings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
@@ -100,6 +119,9 @@ pub struct Advice {
     pub recommendations: Vec<Recommendation>,
     /// For slow queries without advice.
     pub why_not: Vec<WhyNot>,
+    /// Loops against their batches.
+    #[serde(default)]
+    pub rewrites: Vec<PricedRewrite>,
     /// Who priced.
     pub what_if: WhatIfKind,
     /// Who priced, in words, or why nobody did.

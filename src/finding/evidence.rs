@@ -52,9 +52,45 @@ pub struct NPlusOneEvidence {
     /// Client recognised from its SQL, when sure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Planner cost of N single calls against one batch, when connected.
+    /// Planner cost of N single calls against one batch, when connected; N is `n_calls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<QueryCost>,
+    /// The batch of the remedy: its parameters in order, `$1` first. Absent where there is no batch, or it takes the loop's own, row by row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<BatchParameter>,
+    /// Why there is no batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_batch: Option<String>,
+    /// Both were executed and compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
+}
+
+/// One parameter of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchParameter {
+    /// The column it is compared with or written to, or `LIMIT`.
+    pub name: String,
+    /// Its type as SQL; the server works it out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#type: Option<String>,
+    /// An array with one element for each call of the loop; else the one value that all calls had.
+    pub is_array: bool,
+    /// The looped statement's placeholder that it stands for.
+    pub placeholder: u16,
+}
+
+/// A loop and its batch, both executed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Keys that both ran over.
+    pub n_keys: u64,
+    /// Both gave the same rows.
+    pub same_rows: bool,
+    /// Time of all single calls, ms, seen by the client.
+    pub singles_ms: f64,
+    /// Time of the batch, ms, seen by the client.
+    pub batch_ms: f64,
 }
 
 /// The query whose rows drive the loop.

@@ -9,7 +9,8 @@ mod visible;
 
 pub use baseline::{Baseline, BaselineError, KnownFinding, Standing};
 pub use evidence::{
-    BurstFacts, Evidence, IndexEvidence, NPlusOneEvidence, ParentFacts, QueryCost, TimelineEntry,
+    BatchParameter, BurstFacts, Evidence, IndexEvidence, NPlusOneEvidence, ParentFacts, QueryCost,
+    TimelineEntry, Verified,
 };
 pub use locate::{Locator, caller};
 pub use remedy::{ChangeAction, IndexChange, Remedy, RemedyKind};

@@ -12,6 +12,7 @@ mod lexer;
 mod normalise;
 mod plannable;
 mod quote;
+pub mod rewrite;
 pub mod shape;
 
 pub use comment::{tags, trim_comments};

@@ -18,6 +18,7 @@ mod n_plus_one;
 mod pgbouncer;
 mod pools;
 mod report;
+mod rewrite;
 mod server;
 #[allow(dead_code, reason = "for every topic to use")]
 mod support;

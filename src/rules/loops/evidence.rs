@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Judged, Loop, client, hint, subject};
+use super::{Judged, Loop, batch::Rewrite, client, hint, subject};
 use crate::{
     finding::{
         BurstFacts, Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, Location,
@@ -71,17 +71,24 @@ pub(in crate::rules) fn finding(
         .unwrap_or_default();
     let relation = relation.map(|relation| subject::full_name(audit, relation));
     let parents = parents(audit, found);
-    let client = client::recognise(&found.child.sample);
+    let client = client::of(found.child, &audit.snapshot.workload);
     let message = message(found, &totals, relation.as_ref(), &columns, parents.first());
+    let rewrite = Rewrite::of(audit, found);
+    let tags = tags(found);
+    let hint = hint::hint(hint::About {
+        audit,
+        found,
+        client,
+        relation: relation.as_ref(),
+        columns: &columns,
+        parent: parents.first(),
+        rewrite: &rewrite,
+        tags: &tags,
+    });
     let remedy = Remedy {
         kind: RemedyKind::Rewrite,
-        sql: None,
-        hint: hint::hint(
-            found,
-            client,
-            relation.as_ref().map(|r| r.name.as_str()),
-            &columns,
-        ),
+        sql: rewrite.sql(),
+        hint,
         ..Remedy::default()
     };
     let bursts = bursts(found);
@@ -93,7 +100,7 @@ pub(in crate::rules) fn finding(
         impact: impact(audit, &totals),
         locations: locations(audit, &bursts),
         evidence: Evidence::NPlusOne(Box::new(evidence(
-            audit, found, &totals, parents, &bursts, client,
+            audit, found, &totals, parents, &bursts, client, rewrite,
         ))),
         remedy,
         subject: Subject {
@@ -208,6 +215,7 @@ fn evidence(
     mut parents: Vec<ParentFacts>,
     bursts: &[&Burst],
     client: Option<client::Client>,
+    rewrite: Rewrite,
 ) -> NPlusOneEvidence {
     let mut others = parents.split_off(parents.len().min(1));
     others.truncate(MAX_OTHERS);
@@ -232,7 +240,10 @@ fn evidence(
         bursts: bursts.iter().map(|burst| burst_facts(burst)).collect(),
         timeline: timeline(audit, found),
         client: client.map(|client| client.name().to_owned()),
-        cost: None,
+        parameters: rewrite.parameters(),
+        no_batch: rewrite.refusal(),
+        cost: rewrite.cost,
+        verified: None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the two N+1 rules share: judged loops, and findings made of them.
 
+mod batch;
 mod client;
 mod evidence;
 mod hint;
 mod subject;
 mod verdict;
+mod words;
 
 pub(super) use evidence::finding;
 

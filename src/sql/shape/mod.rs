@@ -16,7 +16,7 @@ mod tolerate;
 mod touch;
 
 pub(in crate::sql) use guard::{on_large_stack, tokens as bounded_tokens};
-pub(in crate::sql) use names::fold;
+pub(in crate::sql) use names::{dotted, fold, relation};
 pub(in crate::sql) use render::{flatten, strip};
 
 pub use model::{

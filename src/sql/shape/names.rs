@@ -14,7 +14,7 @@ pub(in crate::sql) fn fold(ident: &Ident) -> String {
 }
 
 /// All parts of a name, folded and joined with dots.
-pub(super) fn dotted(name: &ObjectName) -> String {
+pub(in crate::sql) fn dotted(name: &ObjectName) -> String {
     parts(name).join(".")
 }
 
@@ -24,7 +24,7 @@ pub(super) fn last(name: &ObjectName) -> String {
 }
 
 /// A relation's name; a database name in front is dropped.
-pub(super) fn relation(name: &ObjectName) -> RelationRef {
+pub(in crate::sql) fn relation(name: &ObjectName) -> RelationRef {
     let mut parts = parts(name);
     let name = parts.pop().unwrap_or_default();
     RelationRef {

@@ -323,7 +323,7 @@ async fn compare(session: &OwnedSession, looped: &Looped, batch: &Batch, keys: &
     }
 }
 
-fn run(name: &str, test: impl AsyncFn(&Database, &OwnedSession, &Case)) {
+fn run(name: &str, test: &impl AsyncFn(&Database, &OwnedSession, &Case)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(support::database(name));
     let mut runner = TestRunner::new(Config {
@@ -346,7 +346,7 @@ fn run(name: &str, test: impl AsyncFn(&Database, &OwnedSession, &Case)) {
 
 #[test]
 fn every_read_is_the_same_as_its_loop() {
-    run("reads", async |database, session, case| {
+    run("reads", &async |database, session, case| {
         let catalog = catalog(database).await;
         for looped in READS {
             let keys = case.texts(looped.keys.len());
@@ -359,7 +359,7 @@ fn every_read_is_the_same_as_its_loop() {
 
 #[test]
 fn a_read_by_primary_key_is_the_same_as_its_loop_with_and_without_a_catalog() {
-    run("by_id", async |database, session, case| {
+    run("by_id", &async |database, session, case| {
         let catalog = catalog(database).await;
         let keys: Vec<TextRow> = case
             .keys
@@ -379,7 +379,7 @@ fn a_read_by_primary_key_is_the_same_as_its_loop_with_and_without_a_catalog() {
 
 #[test]
 fn what_is_offered_without_a_catalog_is_the_same_too() {
-    run("untyped", async |_, session, case| {
+    run("untyped", &async |_, session, case| {
         let mut n_offered = 0;
         for looped in READS {
             // values of these columns may read otherwise than the key: a catalog tells
@@ -461,7 +461,7 @@ async fn written(session: &OwnedSession, statements: &[String]) -> Vec<TextRow> 
 
 #[test]
 fn every_write_leaves_the_same_rows_as_its_loop() {
-    run("writes", async |database, session, case| {
+    run("writes", &async |database, session, case| {
         let catalog = catalog(database).await;
         for looped in WRITES {
             let keys = case.texts(looped.keys.len());

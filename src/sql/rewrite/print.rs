@@ -93,8 +93,9 @@ pub(super) fn finish(sql: &str, arrays: &Arrays) -> Option<(String, Vec<Paramete
             });
             parameters.len() - 1
         });
-        let tells_no_type =
-            out.ends_with("SELECT ") || out.to_ascii_lowercase().ends_with("count(");
+        let is_cast = sql[at + 1 + digits..].starts_with("::");
+        let bare = out.ends_with("SELECT ") || out.to_ascii_lowercase().ends_with("count(");
+        let tells_no_type = bare && !is_cast;
         out.push_str(&format!("${}", number + 1));
         let number_type = arrays.numbers.get(&placeholder).filter(|_| tells_no_type);
         if let Some(type_name) = number_type {

@@ -10,7 +10,7 @@ use super::{
     gate::Gate,
     gather::{self, Gathered},
     locate,
-    logs::LogInputs,
+    logs::{Depth, LogInputs},
     write,
 };
 use crate::{
@@ -247,7 +247,10 @@ impl Request<'_> {
     /// Runs the audit. A database that can't be reached leaves the logs.
     pub(super) async fn run(&self, context: &Context) -> Result<Conclusion, Error> {
         let judging = self.judging();
-        let logs = LogInputs::of(self.logs, self.log, self.filters, context)?;
+        let mut logs = LogInputs::of(self.logs, self.log, self.filters, context)?;
+        if judging.rules.is_empty() {
+            logs.depth = Depth::Statistics;
+        }
         let (server, unreachable) = match connect::connect(self.server, self.naming, context).await
         {
             Ok(server) => (server, None),

@@ -34,6 +34,18 @@ pub struct LogInputs {
     pub prefix: Option<String>,
     /// What is left out while reading.
     pub filter: LogFilter,
+    /// What is made of it.
+    pub depth: Depth,
+}
+
+/// What is made of the statements in logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Statistics, and what repeats within a request.
+    #[default]
+    Repetitions,
+    /// Statistics only, for who runs no rule.
+    Statistics,
 }
 
 /// What is left out while reading.
@@ -86,6 +98,7 @@ impl LogInputs {
                 since_us: time("--since", &log.since)?,
                 until_us: time("--until", &log.until)?,
             },
+            depth: Depth::default(),
         })
     }
 }
@@ -148,8 +161,12 @@ fn read_now(logs: LogInputs, n_read: &Arc<AtomicU64>) -> ReadLogs {
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let filters = logs.filter.filters();
     let filter = Arc::new(logs.filter);
-    let sink = Filtered::new(Fold::leading(), &filter);
-    let following = || Filtered::new(Fold::default(), &filter);
+    let of_depth = |fold: Fold| match logs.depth {
+        Depth::Repetitions => fold,
+        Depth::Statistics => fold.without_windows(),
+    };
+    let sink = Filtered::new(of_depth(Fold::leading()), &filter);
+    let following = || Filtered::new(of_depth(Fold::default()), &filter);
     let reading = source::read(inputs, &options, n_threads, sink, following);
     let workload = reading.sink.inner.finish(reading.inputs);
     let unreadable: Vec<usize> = reading.failures.iter().map(|(at, _)| *at).collect();

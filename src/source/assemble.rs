@@ -6,6 +6,7 @@
 //! chunks are put together.
 
 use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     Options, facts,
@@ -13,7 +14,7 @@ use super::{
     message::{self, Message, Step},
     plans::{self, EarlyPlan, Found},
     record::{Receiver, Record, Severity},
-    session::{Bares, Next, Planned, Session},
+    session::{Bares, Next, Planned, Planning, Session},
 };
 use crate::workload::{
     Escape, Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Text,
@@ -47,6 +48,7 @@ pub(super) struct Assembler<'o, S> {
     pub(super) tally: Tally,
     scratch: Vec<u8>,
     parameters: Vec<u8>,
+    hashes: Hashes,
     /// Take texts that had to be unescaped.
     texts: [Vec<u8>; 4],
 }
@@ -63,20 +65,19 @@ impl<'o, S: Sink> Assembler<'o, S> {
             tally: Tally::default(),
             scratch: Vec::new(),
             parameters: Vec::new(),
+            hashes: Hashes::default(),
             texts: Default::default(),
         }
     }
 
     /// Ends the chunk: parse and bind times whose execution did not come are told by themselves.
     pub(super) fn finish(&mut self) {
-        let mut open: Vec<(Held, u64)> = self
-            .sessions
-            .values_mut()
-            .filter_map(|session| session.planning.take())
-            .collect();
-        open.sort_by_key(|(held, _)| held.origin().line);
-        for (held, plan_us) in open {
-            more_time(&mut self.sink, &held, plan_us);
+        let plannings = self.sessions.values_mut().map(|s| &mut s.planning);
+        let mut open: Vec<&mut Planning> =
+            plannings.filter(|planning| planning.is_open()).collect();
+        open.sort_by_key(|planning| planning.origin.line);
+        for planning in open {
+            planning.orphan(&mut self.sink);
         }
     }
 
@@ -103,10 +104,15 @@ impl<'o, S: Sink> Assembler<'o, S> {
 
     /// A statement that starts: held until its duration comes or something else of its session.
     fn started(&mut self, statement: &Statement<'_>, step: Step) {
-        let is_first = self.goes_on(statement.session, Next::Other);
-        let plan_us = match step {
-            Step::Execute => self.take_planning(statement) + self.take_bares(statement.session),
-            _ => self.drop_bares(statement.session),
+        let (sink, hashes) = (&mut self.sink, &mut self.hashes);
+        let session = self.sessions.entry_ref(statement.session).or_default();
+        let is_first = session.first.is_none() && !self.is_first;
+        session.goes_on(sink, || Next::Other);
+        let plan_us = if step == Step::Execute {
+            session.planning.take(sink, statement.text) + session.take_bares(sink)
+        } else {
+            session.drop_bares(sink);
+            0
         };
         let statement = Statement {
             plan_us,
@@ -116,90 +122,42 @@ impl<'o, S: Sink> Assembler<'o, S> {
             Step::Fetch => HeldKind::Fetch,
             _ => HeldKind::Started,
         };
-        let session = self.sessions.entry_ref(statement.session).or_default();
         if is_first && step == Step::Execute {
             session.leading_to = Some(Held::new(&statement, kind));
         }
         if kind == HeldKind::Started {
-            session
-                .recent
-                .push(statement.text.raw(), plans::hash(statement.text));
+            let hash = hashes.of(statement.text);
+            session.recent.push(statement.text.raw(), hash);
         }
         session.started = Some(Held::new(&statement, kind));
     }
 
     /// A statement that ended, with everything about it on one record.
     fn finished(&mut self, mut statement: Statement<'_>, duration_us: u64, step: Step) {
+        let (sink, hashes) = (&mut self.sink, &mut self.hashes);
+        let session = self.sessions.entry_ref(statement.session).or_default();
         match step {
             Step::Parse | Step::Bind => {
-                self.goes_on(statement.session, Next::Other);
-                self.drop_bares(statement.session);
-                self.plan_step(&statement, duration_us);
+                session.goes_on(sink, || Next::Other);
+                session.drop_bares(sink);
+                session.planning.add(sink, &statement, duration_us);
             }
             Step::Simple | Step::Execute => {
-                let hash = plans::hash(statement.text);
-                self.goes_on(statement.session, Next::Execution(hash));
-                self.drop_bares(statement.session);
+                let hash = hashes.of(statement.text);
+                session.goes_on(sink, || Next::Execution(hash));
+                session.drop_bares(sink);
                 statement.duration_us = Some(duration_us);
-                statement.plan_us = self.take_planning(&statement);
-                let session = self.sessions.entry_ref(statement.session).or_default();
+                statement.plan_us = session.planning.take(sink, statement.text);
                 session.recent.push(statement.text.raw(), hash);
-                self.sink.event(&Event::Statement(statement));
+                sink.event(&Event::Statement(statement));
             }
             Step::Fetch => {
-                self.goes_on(statement.session, Next::Other);
-                self.drop_bares(statement.session);
+                session.goes_on(sink, || Next::Other);
+                session.drop_bares(sink);
                 statement.duration_us = Some(duration_us);
-                self.sink.event(&Event::MoreTime(statement));
+                sink.event(&Event::MoreTime(statement));
             }
         }
-    }
-
-    /// Adds the time of a parse or bind to what waits for the execution of the same text.
-    fn plan_step(&mut self, statement: &Statement<'_>, duration_us: u64) {
-        let session = self.sessions.entry_ref(statement.session).or_default();
-        match &mut session.planning {
-            Some((held, plan_us)) if held.text() == statement.text => *plan_us += duration_us,
-            planning => {
-                let next = Held::new(statement, HeldKind::Started);
-                if let Some((held, plan_us)) = planning.replace((next, duration_us)) {
-                    more_time(&mut self.sink, &held, plan_us);
-                }
-            }
-        }
-    }
-
-    /// Parse and bind time of this execution.
-    fn take_planning(&mut self, statement: &Statement<'_>) -> u64 {
-        let session = self.sessions.entry_ref(statement.session).or_default();
-        match session.planning.take() {
-            Some((held, plan_us)) if held.text() == statement.text => plan_us,
-            Some((held, plan_us)) => {
-                more_time(&mut self.sink, &held, plan_us);
-                0
-            }
-            None => 0,
-        }
-    }
-
-    /// Parse and bind time that the bare durations ahead of an execution tell.
-    fn take_bares(&mut self, session: &[u8]) -> u64 {
-        let session = self.sessions.entry_ref(session).or_default();
-        let bares = std::mem::take(&mut session.bares);
-        bares.planning_us().unwrap_or_else(|| {
-            lone(&mut self.sink, &bares);
-            0
-        })
-    }
-
-    /// The session's bare durations belong to nothing that follows.
-    fn drop_bares(&mut self, session: &[u8]) -> u64 {
-        let session = self.sessions.entry_ref(session).or_default();
-        if !session.bares.is_empty() {
-            let bares = std::mem::take(&mut session.bares);
-            lone(&mut self.sink, &bares);
-        }
-        0
     }
 
     /// A bare `duration:` line: that of the session's started statement, else of the parse or bind of what follows.
@@ -223,15 +181,11 @@ impl<'o, S: Sink> Assembler<'o, S> {
         }
     }
 
-    /// Something new of a session, no plan and no bare duration: ends what waits. Says whether an earlier chunk may have its parse and bind.
+    /// Something new of a session, no plan and no bare duration. Says whether an earlier chunk may have its parse and bind.
     fn goes_on(&mut self, session: &[u8], next: Next) -> bool {
         let session = self.sessions.entry_ref(session).or_default();
         let is_first = session.first.is_none() && !self.is_first;
-        session.note(next);
-        end_planned(&mut self.sink, session, next);
-        if let Some(held) = session.started.take() {
-            give_up(&mut self.sink, &held, next);
-        }
+        session.goes_on(&mut self.sink, || next);
         is_first
     }
 
@@ -303,6 +257,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
         }
         let hash = plans::hash(record.statement.into());
         let is_first = self.goes_on(record.session, Next::Failure(hash));
+        let session = self.sessions.entry_ref(record.session).or_default();
+        let plan_us = session.take_bares(&mut self.sink);
         let parameters = message::context_parameters(record.context);
         let protocol = match parameters {
             b"" => Protocol::Simple,
@@ -314,7 +270,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
             parameters,
             protocol,
             outcome: Outcome::Failed(record.sqlstate),
-            plan_us: self.take_bares(record.session),
+            plan_us,
             ..self.statement(record)
         };
         if is_first {
@@ -364,7 +320,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
                     self.fact(record, kind);
                     if matches!(kind, FactKind::Disconnected { .. }) {
                         self.goes_on(record.session, Next::Other);
-                        self.drop_bares(record.session);
+                        let session = self.sessions.entry_ref(record.session).or_default();
+                        session.drop_bares(&mut self.sink);
                     }
                 }
             }
@@ -395,20 +352,14 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 ..base
             };
         }
-        Statement {
-            text: text.into(),
-            parameters: message::parameters(record.detail),
-            protocol: match step {
-                Step::Simple => Protocol::Simple,
-                _ if name.is_empty() || name.starts_with(b"<unnamed>") => Protocol::Unnamed,
-                _ => Protocol::Named,
-            },
-            ..base
-        }
+        self.logged(record, step, name, text, message::parameters(record.detail))
     }
 
-    /// Reads a record again, without its format's escaping.
-    fn unescaped(&mut self, record: &Record<'_>) {
+    /// Hands a record on without its format's escaping.
+    fn plain(&mut self, record: &Record<'_>, read: fn(&mut Self, &Record<'_>)) {
+        if record.escape == Escape::None {
+            return read(self, record);
+        }
         let mut texts = std::mem::take(&mut self.texts);
         let [message, detail, context, statement] = &mut texts;
         let plain = Record {
@@ -419,8 +370,61 @@ impl<'o, S: Sink> Assembler<'o, S> {
             escape: Escape::None,
             ..*record
         };
-        self.record(&plain);
+        read(self, &plain);
         self.texts = texts;
+    }
+
+    /// A message of a statement as most are, its text still escaped. False when it is not: then nothing was done.
+    fn usual(&mut self, record: &Record<'_>, message: &Message<'_>) -> bool {
+        let mut scratch = std::mem::take(&mut self.parameters);
+        let is_usual = match *message {
+            Message::Duration(duration_us) => {
+                self.bare_duration(record, duration_us);
+                true
+            }
+            Message::Started { step, name, text } => sent_parameters(record, &mut scratch)
+                .map(|sent| self.started(&self.logged(record, step, name, text, sent), step))
+                .is_some(),
+            Message::Finished {
+                duration_us,
+                step,
+                name,
+                text,
+            } => match step {
+                // its execution says the same again
+                Step::Parse | Step::Bind => Some(&b""[..]),
+                _ => sent_parameters(record, &mut scratch),
+            }
+            .map(|sent| {
+                let statement = self.logged(record, step, name, text, sent);
+                self.finished(statement, duration_us, step);
+            })
+            .is_some(),
+            Message::Plan { .. } | Message::Other => false,
+        };
+        self.parameters = scratch;
+        is_usual
+    }
+
+    /// The statement of a message, as the client sent it.
+    fn logged<'a>(
+        &self,
+        record: &Record<'a>,
+        step: Step,
+        name: &[u8],
+        text: &'a [u8],
+        parameters: &'a [u8],
+    ) -> Statement<'a> {
+        Statement {
+            text: Text::new(text, record.escape),
+            parameters,
+            protocol: match step {
+                Step::Simple => Protocol::Simple,
+                _ if name.is_empty() || name.starts_with(b"<unnamed>") => Protocol::Unnamed,
+                _ => Protocol::Named,
+            },
+            ..self.statement(record)
+        }
     }
 
     fn weighted(&mut self, record: &Record<'_>, n_calls: u64, mean_us: Option<u64>) {
@@ -435,9 +439,6 @@ impl<'o, S: Sink> Assembler<'o, S> {
 
 impl<S: Sink> Receiver for Assembler<'_, S> {
     fn record(&mut self, record: &Record<'_>) {
-        if record.escape != Escape::None {
-            return self.unescaped(record);
-        }
         self.tally.n_records += 1;
         if let Some((n_calls, mean_us)) = record.weight {
             return self.weighted(record, n_calls, mean_us);
@@ -446,8 +447,15 @@ impl<S: Sink> Receiver for Assembler<'_, S> {
             return;
         }
         match record.severity {
-            Severity::Log => self.log(record),
-            Severity::Error => self.failed(record),
+            Severity::Log => {
+                if let Some(message) = message::parse_escaped(record.message)
+                    && self.usual(record, &message)
+                {
+                    return;
+                }
+                self.plain(record, Self::log);
+            }
+            Severity::Error => self.plain(record, Self::failed),
             Severity::Notice => {}
         }
     }
@@ -455,6 +463,73 @@ impl<S: Sink> Receiver for Assembler<'_, S> {
     fn skipped(&mut self, reason: &'static str, line: u64, example: &[u8]) {
         let origin = self.origin(line);
         self.sink.skipped(reason, origin, example);
+    }
+}
+
+/// The parameters in the DETAIL of a record that may still be escaped; `None` when it holds something else.
+fn sent_parameters<'b>(record: &Record<'b>, scratch: &'b mut Vec<u8>) -> Option<&'b [u8]> {
+    if record.detail.is_empty() {
+        return Some(b"");
+    }
+    let sent = message::parameters(record.detail);
+    (!sent.is_empty()).then(|| Text::new(sent, record.escape).decode(scratch))
+}
+
+impl Session {
+    /// Something new of the session, no plan and no bare duration: ends what waits.
+    fn goes_on<S: Sink>(&mut self, sink: &mut S, next: impl FnOnce() -> Next) {
+        if self.first.is_some() && self.planned.is_none() && self.started.is_none() {
+            return;
+        }
+        let next = next();
+        self.note(next);
+        end_planned(sink, self, next);
+        if let Some(held) = self.started.take() {
+            give_up(sink, &held, next);
+        }
+    }
+
+    /// Parse and bind time that the bare durations ahead of an execution tell.
+    fn take_bares<S: Sink>(&mut self, sink: &mut S) -> u64 {
+        let bares = std::mem::take(&mut self.bares);
+        bares.planning_us().unwrap_or_else(|| {
+            lone(sink, &bares);
+            0
+        })
+    }
+
+    /// The session's bare durations belong to nothing that follows.
+    fn drop_bares<S: Sink>(&mut self, sink: &mut S) {
+        if !self.bares.is_empty() {
+            let bares = std::mem::take(&mut self.bares);
+            lone(sink, &bares);
+        }
+    }
+}
+
+/// Hashes of texts ([`plans::hash`]); those of texts that need unescaping are remembered for a while.
+#[derive(Default)]
+struct Hashes {
+    /// By hash of the raw text: that hash, and the text's own.
+    slots: Vec<(u64, u64)>,
+}
+
+impl Hashes {
+    const SLOT_BITS: u32 = 9;
+
+    fn of(&mut self, text: Text<'_>) -> u64 {
+        if !text.is_escaped() {
+            return plans::hash(text);
+        }
+        if self.slots.is_empty() {
+            self.slots.resize(1 << Self::SLOT_BITS, (0, 0));
+        }
+        let raw = xxh3_64_with_seed(text.raw(), text.escape() as u64);
+        let slot = &mut self.slots[(raw >> (64 - Self::SLOT_BITS)) as usize];
+        if slot.0 != raw {
+            *slot = (raw, plans::hash(text));
+        }
+        slot.1
     }
 }
 

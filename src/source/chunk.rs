@@ -9,8 +9,8 @@ use super::{
     refuse,
 };
 
-/// Bytes of a chunk: large enough that its overhead vanishes, small enough that all buffers stay within 64 MiB.
-pub(super) const CHUNK_BYTES: usize = 4 << 20;
+/// Bytes of a chunk: large enough that its overhead vanishes, small enough that it stays in a core's cache while it is read.
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// Bytes by which a format is recognised.
 const SAMPLE_BYTES: usize = 1 << 20;
 /// Bytes kept of a record beyond all bounds: more than the longest text used and all that stands around it, so that it is seen to be cut.
@@ -25,7 +25,42 @@ pub(super) struct Chunk {
     /// Line of its first byte, from 1.
     pub(super) first_line: u64,
     pub(super) framing: Arc<dyn Framing>,
-    pub(super) bytes: Vec<u8>,
+    pub(super) buffer: Buffer,
+}
+
+impl Chunk {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.buffer.bytes()
+    }
+}
+
+/// Bytes that were read. Their memory stays initialised from chunk to chunk, so that it need not be cleared before each read.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    memory: Vec<u8>,
+    /// Bytes of `memory` in use.
+    len: usize,
+}
+
+impl Buffer {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+
+    fn holding(mut self, bytes: &[u8]) -> Self {
+        self.len = 0;
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.len = bytes.len();
+        self
+    }
+
+    /// Memory behind the bytes in use, until there are `wanted` in all.
+    fn room(&mut self, wanted: usize) -> &mut [u8] {
+        if self.memory.len() < wanted {
+            self.memory.resize(wanted, 0);
+        }
+        &mut self.memory[self.len..wanted]
+    }
 }
 
 /// One input being read.
@@ -91,33 +126,33 @@ impl Reader {
     }
 
     /// The next chunk, in `buffer`; `None` at the end.
-    pub(super) fn next_chunk(&mut self, mut buffer: Vec<u8>) -> Result<Option<Chunk>, SourceError> {
-        buffer.clear();
-        std::mem::swap(&mut buffer, &mut self.pending);
+    pub(super) fn next_chunk(&mut self, buffer: Buffer) -> Result<Option<Chunk>, SourceError> {
+        let mut buffer = buffer.holding(&self.pending);
+        self.pending.clear();
         let mut wanted = self.chunk_bytes;
         loop {
             self.fill_up(&mut buffer, wanted);
-            let window = &buffer[..wanted.min(buffer.len())];
-            if self.ended && window.len() == buffer.len() {
+            let window = &buffer.bytes()[..wanted.min(buffer.len)];
+            if self.ended && window.len() == buffer.len {
                 break;
             }
             if self.framing.reads_whole() {
-                if buffer.len() > MAX_WHOLE_MIB << 20 {
+                if buffer.len > MAX_WHOLE_MIB << 20 {
                     return Err(self.too_large());
                 }
             } else if let Some(start) = self.framing.last_start(window) {
-                self.pending.extend_from_slice(&buffer[start..]);
-                buffer.truncate(start);
+                self.pending.extend_from_slice(&buffer.bytes()[start..]);
+                buffer.len = start;
                 break;
             } else if window.len() > KEPT_BYTES {
-                return Ok(Some(self.cut_record(buffer)));
+                return Ok(Some(self.cut_record(buffer.bytes().to_vec())));
             }
             wanted += self.chunk_bytes;
         }
-        if buffer.is_empty() {
+        if buffer.len == 0 {
             return Ok(None);
         }
-        let n_lines = count_lines(&buffer);
+        let n_lines = count_lines(buffer.bytes());
         Ok(Some(self.chunk(buffer, n_lines)))
     }
 
@@ -128,32 +163,38 @@ impl Reader {
         }
     }
 
-    fn chunk(&mut self, bytes: Vec<u8>, n_lines: u64) -> Chunk {
+    fn chunk(&mut self, buffer: Buffer, n_lines: u64) -> Chunk {
         let first_line = self.line;
         self.line += n_lines;
         Chunk {
             file: self.file,
             first_line,
             framing: Arc::clone(&self.framing),
-            bytes,
+            buffer,
         }
     }
 
     /// Reads until `buffer` has `wanted` bytes or the input ends.
-    fn fill_up(&mut self, buffer: &mut Vec<u8>, wanted: usize) {
-        let start = buffer.len();
+    fn fill_up(&mut self, buffer: &mut Buffer, wanted: usize) {
+        let start = buffer.len;
         if self.ended || start >= wanted {
             return;
         }
-        buffer.resize(wanted, 0);
-        let len = match fill(&mut self.bytes, &mut buffer[start..]) {
-            Ok(len) => len,
-            Err(error) => {
-                self.broken_off = Some(error);
-                0
+        let room = buffer.room(wanted);
+        let mut len = 0;
+        // what came before an error counts
+        while len < room.len() {
+            match self.bytes.read(&mut room[len..]) {
+                Ok(0) => break,
+                Ok(n) => len += n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.broken_off = Some(error);
+                    break;
+                }
             }
-        };
-        buffer.truncate(start + len);
+        }
+        buffer.len = start + len;
         self.n_bytes += len as u64;
         self.ended = start + len < wanted;
     }
@@ -177,11 +218,13 @@ impl Reader {
                 break;
             }
             let wanted = block.len() + self.chunk_bytes;
-            self.fill_up(&mut block, wanted);
+            let mut more = Buffer::default().holding(&block);
+            self.fill_up(&mut more, wanted);
+            block = more.bytes().to_vec();
         }
         n_lines += count_lines(&buffer);
         buffer.push(b'\n');
-        self.chunk(buffer, n_lines)
+        self.chunk(Buffer::default().holding(&buffer), n_lines)
     }
 }
 

@@ -70,19 +70,11 @@ impl Framing for Csv {
 
     fn read(&self, chunk: &[u8], receiver: &mut dyn Receiver) {
         let mut clock = Clock::new(self.unknown_zone_minutes);
-        let mut scratch = Scratch::default();
         let (mut at, mut line) = (0, 0);
         while at < chunk.len() {
             let next = match Fields::read(&chunk[at..]) {
                 Some(fields) if WIDTHS.contains(&fields.n) && looks_like_time(&chunk[at..]) => {
-                    record(
-                        &chunk[at..],
-                        &fields,
-                        line,
-                        &mut clock,
-                        &mut scratch,
-                        receiver,
-                    );
+                    record(&chunk[at..], &fields, line, &mut clock, receiver);
                     at + fields.len
                 }
                 found => broken(self, chunk, at, found.as_ref(), line, receiver),
@@ -179,56 +171,28 @@ fn field_end(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Buffers for columns whose doubled quotes had to go.
-#[derive(Default)]
-struct Scratch {
-    message: Vec<u8>,
-    detail: Vec<u8>,
-    context: Vec<u8>,
-    statement: Vec<u8>,
-}
-
-/// A column without its quotes; `scratch` takes it when quotes are doubled inside.
-fn unquoted<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+/// A column without the quotes around it.
+fn unquoted(raw: &[u8]) -> &[u8] {
     let Some(inner) = raw.strip_prefix(b"\"") else {
         return raw.trim_ascii_end();
     };
     let inner = inner.strip_suffix(b"\r").unwrap_or(inner);
-    let inner = inner.strip_suffix(b"\"").unwrap_or(inner);
-    if memchr::memchr(b'"', inner).is_none() {
-        return inner;
-    }
-    scratch.clear();
-    let mut at = 0;
-    for quote in memchr::memchr_iter(b'"', inner) {
-        if quote >= at {
-            scratch.extend_from_slice(&inner[at..=quote]);
-            at = quote + 2;
-        }
-    }
-    scratch.extend_from_slice(inner.get(at..).unwrap_or_default());
-    scratch
+    inner.strip_suffix(b"\"").unwrap_or(inner)
 }
 
-fn record(
-    text: &[u8],
-    fields: &Fields,
-    line: u64,
-    clock: &mut Clock,
-    scratch: &mut Scratch,
-    receiver: &mut dyn Receiver,
-) {
+fn record(text: &[u8], fields: &Fields, line: u64, clock: &mut Clock, receiver: &mut dyn Receiver) {
     if fields.len > MAX_RECORD_BYTES {
         receiver.skipped(CUT_RECORD, line, &text[..fields.len]);
     }
-    let cut = |text: &'_ [u8]| text.len().min(MAX_RECORD_BYTES);
+    let long = |column: usize| {
+        let inner = unquoted(fields.raw(text, column));
+        &inner[..inner.len().min(MAX_RECORD_BYTES)]
+    };
     let plain = |column: usize| {
         let raw = fields.raw(text, column);
         let inner = raw.strip_prefix(b"\"").unwrap_or(raw);
         inner.strip_suffix(b"\"").unwrap_or(inner)
     };
-    let message = unquoted(fields.raw(text, 13), &mut scratch.message);
-    let statement = unquoted(fields.raw(text, 19), &mut scratch.statement);
     let query_id = if fields.n == 26 { plain(25) } else { b"" };
     receiver.record(&Record {
         line,
@@ -241,11 +205,11 @@ fn record(
         query_id: number(query_id.trim_ascii_end()),
         severity: severity(plain(11)),
         sqlstate: plain(12),
-        message: &message[..cut(message)],
-        detail: unquoted(fields.raw(text, 14), &mut scratch.detail),
-        context: unquoted(fields.raw(text, 18), &mut scratch.context),
-        statement: &statement[..cut(statement)],
-        escape: Escape::None,
+        message: long(13),
+        detail: long(14),
+        context: long(18),
+        statement: long(19),
+        escape: Escape::Quotes,
         weight: None,
     });
 }

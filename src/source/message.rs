@@ -54,6 +54,64 @@ pub(super) fn parse(message: &[u8]) -> Message<'_> {
     }
 }
 
+/// Reads a message that may still be escaped as its format writes it; `None` when that might matter, and for all but the commonest shapes.
+/// What it gives is what [`parse`] gives of the message unescaped, but for the statement's text, which keeps its escaping.
+pub(super) fn parse_escaped(message: &[u8]) -> Option<Message<'_>> {
+    let duration_us = match message.strip_prefix(b"duration: ") {
+        None => None,
+        Some(rest) => {
+            let (duration_us, len) = milliseconds(rest)?;
+            Some((duration_us, rest[len..].strip_prefix(b" ms")?))
+        }
+    };
+    let rest = match duration_us {
+        None => message,
+        Some((duration_us, b"")) => return Some(Message::Duration(duration_us)),
+        Some((_, rest)) => rest.strip_prefix(b"  ")?,
+    };
+    let (step, name, text) = if let Some(text) = rest.strip_prefix(b"statement: ") {
+        (Step::Simple, &b""[..], text)
+    } else {
+        let (step, named) = match rest.first()? {
+            b'b' => (Step::Bind, rest.strip_prefix(b"bind ")?),
+            b'e' => (Step::Execute, rest.strip_prefix(b"execute ")?),
+            b'p' => (Step::Parse, rest.strip_prefix(b"parse ")?),
+            _ => return None,
+        };
+        let (name, text) = split_plain_name(named)?;
+        (step, name, text)
+    };
+    match duration_us {
+        Some((duration_us, _)) => Some(Message::Finished {
+            duration_us,
+            step,
+            name,
+            text,
+        }),
+        None if matches!(step, Step::Simple | Step::Execute) => {
+            Some(Message::Started { step, name, text })
+        }
+        None => None,
+    }
+}
+
+/// Cuts `NAME[/PORTAL]: SQL` where the name is plain and a common statement follows.
+fn split_plain_name(named: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let Some(text) = named.strip_prefix(b"<unnamed>: ") {
+        return Some((b"", text));
+    }
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'-');
+    let len = named.iter().take_while(|byte| is_plain(byte)).count();
+    let text = named[len..].strip_prefix(b": ")?;
+    let verb = text.first_chunk::<6>()?.map(|byte| byte | 0x20);
+    let is_common = matches!(
+        &verb,
+        b"select" | b"insert" | b"update" | b"delete" | b"commit"
+    ) || verb.starts_with(b"begin") && !verb[5].is_ascii_alphabetic();
+    let ends = !matches!(text.get(6), Some(byte) if byte.is_ascii_alphabetic());
+    (is_common && ends).then_some((&named[..len], text))
+}
+
 fn duration(rest: &[u8]) -> Option<Message<'_>> {
     let (duration_us, len) = milliseconds(rest)?;
     let rest = rest[len..].strip_prefix(b" ms")?;
@@ -75,18 +133,24 @@ fn duration(rest: &[u8]) -> Option<Message<'_>> {
     })
 }
 
+/// Digits of whole milliseconds that are read: more than any duration has, and no overflow.
+const MAX_MS_DIGITS: usize = 15;
+
 /// Reads `0.139`: microseconds and the bytes read.
 pub(super) fn milliseconds(text: &[u8]) -> Option<(u64, usize)> {
     let mut us = 0u64;
     let mut at = 0;
     while let Some(digit @ b'0'..=b'9') = text.get(at) {
-        us = us.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        us = us * 10 + u64::from(digit - b'0');
         at += 1;
+        if at > MAX_MS_DIGITS {
+            return None;
+        }
     }
     if at == 0 {
         return None;
     }
-    us = us.checked_mul(1000)?;
+    us *= 1000;
     if text.get(at) == Some(&b'.') {
         at += 1;
         let mut unit = 100;

@@ -1,7 +1,9 @@
 //! `log_line_prefix` as a little program that reads a log line up to its message.
 
+mod heads;
 mod infer;
 
+pub(super) use heads::Heads;
 pub(super) use infer::{find_severity, infer};
 
 use super::{record::Severity, time::Clock};
@@ -68,6 +70,17 @@ pub(super) struct Prefix {
     steps: Vec<Step>,
 }
 
+/// Where a prefix has its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimePlace {
+    /// One, at the start.
+    First,
+    /// None at all.
+    Nowhere,
+    /// Elsewhere, or several.
+    Elsewhere,
+}
+
 /// What a line says before its message; fields as ranges of the line.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
@@ -83,6 +96,11 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// Length of the time at the line's start.
+    fn time_len(&self) -> usize {
+        self.fields[Field::Time as usize].1 as usize
+    }
+
     /// The bytes of a field in the line that this head was read from.
     pub(super) fn get<'a>(&self, line: &'a [u8], field: Field) -> &'a [u8] {
         let (start, end) = self.fields[field as usize];
@@ -157,6 +175,23 @@ impl Prefix {
     /// As it would stand in `postgresql.conf`.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where the time stands that changes from line to line.
+    pub(super) fn time_place(&self) -> TimePlace {
+        let is_time = |step: &Step| matches!(step, Step::Field { syntax, .. } if matches!(syntax, Syntax::Timestamp | Syntax::Epoch));
+        match self.steps.as_slice() {
+            [
+                Step::Field {
+                    field: Field::Time,
+                    syntax: Syntax::Timestamp,
+                    width: 0,
+                },
+                rest @ ..,
+            ] if !rest.iter().any(is_time) => TimePlace::First,
+            steps if !steps.iter().any(is_time) => TimePlace::Nowhere,
+            _ => TimePlace::Elsewhere,
+        }
     }
 
     /// Reads a line up to its message; `None` when this is not the line's prefix.

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Input, Options, SourceError,
     assemble::{Assembler, Sessions, Tally},
-    chunk::{Chunk, Reader},
+    chunk::{Buffer, Chunk, Reader},
     sql_file,
     stitch::Stitcher,
 };
@@ -30,7 +30,8 @@ pub struct Reading<S> {
     pub failures: Vec<(usize, SourceError)>,
 }
 
-/// Reads all inputs into `sink`; later chunks go to sinks of `new_sink`, which are appended to it in order.
+/// Reads all inputs into `sink`. Chunks go to sinks of `new_sink`, a few of which serve again and again; each is appended to `sink` when its
+/// chunk's turn comes.
 ///
 /// One input that can't be read does not keep the others from being read.
 pub fn read<S: Sink>(
@@ -44,10 +45,15 @@ pub fn read<S: Sink>(
     let run = Run {
         source: Mutex::new(Source::new(inputs)),
         order: Mutex::new(Order {
-            sink,
-            stitcher: Stitcher::default(),
             next: 0,
             done: BTreeMap::new(),
+            taken: false,
+            spare: Vec::new(),
+            abandoned: false,
+        }),
+        whole: Mutex::new(Whole {
+            sink,
+            stitcher: Stitcher::default(),
             tallies: vec![Tally::default(); names.len()],
         }),
         turn: Condvar::new(),
@@ -71,7 +77,7 @@ struct Source {
     facts: BTreeMap<usize, InputFacts>,
     broken_off: Vec<(Origin, String)>,
     failures: Vec<(usize, SourceError)>,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Buffer>,
 }
 
 impl Source {
@@ -158,33 +164,43 @@ struct Done<S> {
     tally: Tally,
 }
 
-/// Chunks put together in their order.
+/// Chunks that were read, until their turn comes.
 struct Order<S> {
-    sink: S,
-    stitcher: Stitcher,
     /// The chunk that comes next.
     next: u64,
-    /// Chunks that were finished before their turn.
+    /// Chunks that wait for their turn.
     done: BTreeMap<u64, Done<S>>,
+    /// A worker is putting chunks together, and will take whatever comes next.
+    taken: bool,
+    /// Emptied sinks; what they know of earlier chunks saves work on later ones.
+    spare: Vec<S>,
+    /// A worker panicked: nobody waits any longer.
+    abandoned: bool,
+}
+
+/// All chunks so far, put together in their order.
+struct Whole<S> {
+    sink: S,
+    stitcher: Stitcher,
     tallies: Vec<Tally>,
 }
 
-impl<S: Sink> Order<S> {
-    /// Takes over all chunks whose turn it is.
-    fn take_over(&mut self) {
-        while let Some(mut done) = self.done.remove(&self.next) {
-            self.stitcher.next_chunk(&mut self.sink, done.sessions);
-            self.sink.append(&mut done.sink);
-            let tally = &mut self.tallies[done.file as usize];
-            tally.n_records += done.tally.n_records;
-            self.next += 1;
-        }
+impl<S: Sink> Whole<S> {
+    /// Takes over the chunk whose turn it is; gives back its sink, emptied.
+    fn take_over(&mut self, mut done: Done<S>) -> S {
+        self.stitcher.next_chunk(&mut self.sink, done.sessions);
+        self.sink.append(&mut done.sink);
+        let tally = &mut self.tallies[done.file as usize];
+        tally.n_records += done.tally.n_records;
+        done.sink
     }
 }
 
 struct Run<'o, S> {
     source: Mutex<Source>,
     order: Mutex<Order<S>>,
+    /// Locked by the one worker that puts chunks together.
+    whole: Mutex<Whole<S>>,
     /// Told when chunks were taken over.
     turn: Condvar,
     options: &'o Options,
@@ -196,15 +212,33 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Frees waiting workers when this one panics.
+struct Alarm<'r, 'o, S>(&'r Run<'o, S>);
+
+impl<S> Drop for Alarm<'_, '_, S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            locked(&self.0.order).abandoned = true;
+            self.0.turn.notify_all();
+        }
+    }
+}
+
 impl<S: Sink> Run<'_, S> {
     fn work(&self, new_sink: &(impl Fn() -> S + Sync)) {
+        let _alarm = Alarm(self);
         loop {
             let Some((number, chunk)) = locked(&self.source).next_chunk(self.options) else {
                 return;
             };
-            let mut assembler =
-                Assembler::new(new_sink(), self.options, chunk.file, chunk.first_line);
-            chunk.framing.read(&chunk.bytes, &mut assembler);
+            let spare = locked(&self.order).spare.pop();
+            let sink = spare.unwrap_or_else(new_sink);
+            let mut assembler = Assembler::new(sink, self.options, chunk.file, chunk.first_line);
+            chunk.framing.read(chunk.bytes(), &mut assembler);
             assembler.finish();
             let done = Done {
                 file: chunk.file,
@@ -212,18 +246,20 @@ impl<S: Sink> Run<'_, S> {
                 sessions: assembler.sessions,
                 tally: assembler.tally,
             };
-            locked(&self.source).spare.push(chunk.bytes);
+            locked(&self.source).spare.push(chunk.buffer);
             self.hand_over(number, done);
         }
     }
 
-    /// Gives a finished chunk to its place. Waits while too many chunks wait for an earlier one: that bounds memory.
+    /// Gives a finished chunk to its place, and puts together what can be, unless another worker is at it. Waits while too many chunks
+    /// wait for an earlier one: that bounds memory.
     fn hand_over(&self, number: u64, done: Done<S>) {
         let mut order = locked(&self.order);
         order.done.insert(number, done);
-        order.take_over();
-        self.turn.notify_all();
-        while order.done.len() > self.n_threads && order.next < number {
+        if !order.taken {
+            order = self.put_together(order);
+        }
+        while order.done.len() > self.n_threads && order.next < number && !order.abandoned {
             order = self
                 .turn
                 .wait(order)
@@ -231,18 +267,31 @@ impl<S: Sink> Run<'_, S> {
         }
     }
 
+    /// Takes over all chunks whose turn it is, without keeping others from handing in theirs.
+    fn put_together<'g>(&'g self, mut order: MutexGuard<'g, Order<S>>) -> MutexGuard<'g, Order<S>> {
+        order.taken = true;
+        loop {
+            let next = order.next;
+            let Some(done) = order.done.remove(&next) else {
+                break;
+            };
+            drop(order);
+            let spare = locked(&self.whole).take_over(done);
+            order = locked(&self.order);
+            order.next += 1;
+            order.spare.push(spare);
+            self.turn.notify_all();
+        }
+        order.taken = false;
+        order
+    }
+
     fn finish(self, names: Vec<String>) -> Reading<S> {
-        let mut source = self
-            .source
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut order = self
-            .order
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        order.stitcher.finish(&mut order.sink);
+        let mut source = into_inner(self.source);
+        let mut whole = into_inner(self.whole);
+        whole.stitcher.finish(&mut whole.sink);
         for (origin, error) in source.broken_off {
-            order.sink.skipped(BROKEN_OFF, origin, error.as_bytes());
+            whole.sink.skipped(BROKEN_OFF, origin, error.as_bytes());
         }
         let mut failures = source.failures;
         let inputs = names
@@ -250,7 +299,7 @@ impl<S: Sink> Run<'_, S> {
             .enumerate()
             .map(|(number, name)| {
                 let facts = source.facts.remove(&number);
-                let nothing = order.tallies[number].n_records == 0;
+                let nothing = whole.tallies[number].n_records == 0;
                 if nothing && !failures.iter().any(|(failed, _)| *failed == number) {
                     let line = String::new();
                     let name = name.clone();
@@ -264,7 +313,7 @@ impl<S: Sink> Run<'_, S> {
             .collect();
         failures.sort_by_key(|(number, _)| *number);
         Reading {
-            sink: order.sink,
+            sink: whole.sink,
             inputs,
             failures,
         }

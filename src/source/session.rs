@@ -2,10 +2,10 @@
 //! execution, and what the next chunk's or the last chunk's records may have to say about either.
 
 use super::{
-    held::Held,
+    held::{Held, HeldKind},
     plans::{EarlyPlan, Recent},
 };
-use crate::workload::Origin;
+use crate::workload::{Escape, Event, Origin, Protocol, Sink, Statement, Text};
 
 /// What a record says about a statement or plan that waits. Hashes are those of [`super::plans::hash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +38,95 @@ pub(super) struct Session {
     /// Bare durations since the last other record: of parse and bind, if an execution starts next.
     pub(super) bares: Bares,
     /// Parse and bind time that waits for its execution.
-    pub(super) planning: Option<(Held, u64)>,
+    pub(super) planning: Planning,
     /// The last executions, whose plans may come behind them.
     pub(super) recent: Recent,
     /// Plans that may belong to executions in an earlier chunk.
     pub(super) early: Vec<EarlyPlan>,
+}
+
+/// Parse and bind time that waits for its execution. The memory of its text serves again and again.
+#[derive(Debug, Default)]
+pub(super) struct Planning {
+    open: bool,
+    plan_us: u64,
+    pub(super) origin: Origin,
+    time_us: i64,
+    query_id: i64,
+    protocol: Protocol,
+    escape: Escape,
+    text: Vec<u8>,
+    /// Whose it is: taken down once in a chunk.
+    who: Option<Held>,
+}
+
+impl Planning {
+    fn is_of(&self, text: Text<'_>) -> bool {
+        self.open && self.text == text.raw() && self.escape == text.escape()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Adds the time of a parse or bind to what waits for the execution of the same text.
+    pub(super) fn add<S: Sink>(
+        &mut self,
+        sink: &mut S,
+        statement: &Statement<'_>,
+        duration_us: u64,
+    ) {
+        if self.is_of(statement.text) {
+            self.plan_us += duration_us;
+            return;
+        }
+        self.orphan(sink);
+        self.open = true;
+        self.plan_us = duration_us;
+        self.origin = statement.origin;
+        self.time_us = statement.time_us;
+        self.query_id = statement.query_id;
+        self.protocol = statement.protocol;
+        self.escape = statement.text.escape();
+        self.text.clear();
+        self.text.extend_from_slice(statement.text.raw());
+        if self.who.is_none() {
+            let nothing = Statement {
+                text: Text::default(),
+                ..*statement
+            };
+            self.who = Some(Held::new(&nothing, HeldKind::Started));
+        }
+    }
+
+    /// Parse and bind time of the execution of this text.
+    pub(super) fn take<S: Sink>(&mut self, sink: &mut S, text: Text<'_>) -> u64 {
+        if self.is_of(text) {
+            self.open = false;
+            return self.plan_us;
+        }
+        self.orphan(sink);
+        0
+    }
+
+    /// Its execution did not come: its time is told by itself.
+    pub(super) fn orphan<S: Sink>(&mut self, sink: &mut S) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let Some(who) = &self.who else { return };
+        let statement = Statement {
+            origin: self.origin,
+            time_us: self.time_us,
+            query_id: self.query_id,
+            protocol: self.protocol,
+            text: Text::new(&self.text, self.escape),
+            plan_us: self.plan_us,
+            duration_us: None,
+            ..who.statement()
+        };
+        sink.event(&Event::MoreTime(statement));
+    }
 }
 
 /// A plan that is held until the next record of its session.

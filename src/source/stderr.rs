@@ -6,7 +6,7 @@ use super::{
         CUT_RECORD, Framing, Head, MAX_RECORD_BYTES, NO_END, line_end, line_starts,
         line_starts_from_end,
     },
-    prefix::{self, Field, Level, Prefix, find_severity, infer},
+    prefix::{self, Field, Heads, Level, Prefix, find_severity, infer},
     record::{Receiver, Record, Severity},
     time::Clock,
 };
@@ -97,7 +97,7 @@ impl Framing for Stderr {
             clock: Clock::new(self.unknown_zone_minutes),
             group: None,
             previous: None,
-            scratch: Vec::new(),
+            heads: Heads::new(self.prefix.time_place()),
             receiver,
         };
         reader.run();
@@ -108,12 +108,11 @@ impl Framing for Stderr {
     }
 }
 
-/// A text of the chunk, or of the scratch buffer where its tabs had to go.
+/// Where a text stands in the chunk.
 #[derive(Debug, Clone, Copy, Default)]
-struct Text {
+struct Span {
     start: usize,
     end: usize,
-    in_scratch: bool,
 }
 
 /// A message and what belongs to it.
@@ -124,10 +123,10 @@ struct Group {
     at: usize,
     head: prefix::Head,
     severity: Severity,
-    message: Text,
-    detail: Text,
-    context: Text,
-    statement: Text,
+    message: Span,
+    detail: Span,
+    context: Span,
+    statement: Span,
     last: Level,
 }
 
@@ -138,9 +137,10 @@ struct Reader<'a> {
     new_prefixes: Vec<Prefix>,
     clock: Clock,
     group: Option<Group>,
-    /// The last line's start and head: the next line's prefix is often the same.
+    /// The last line's start and head: the parts of a message start alike to the last byte.
     previous: Option<(usize, prefix::Head)>,
-    scratch: Vec<u8>,
+    /// Heads of earlier lines: one session's lines start alike, but for the time.
+    heads: Heads<'a>,
     receiver: &'a mut dyn Receiver,
 }
 
@@ -169,49 +169,57 @@ impl Reader<'_> {
 
     /// A line with its continuation lines, up to `end`.
     fn line(&mut self, at: usize, first_end: usize, end: usize, line: u64) {
-        let Some(head) = self.head(at, first_end) else {
+        let same = self.same_head(at, first_end);
+        let is_same = same.is_some();
+        let Some(head) = same.or_else(|| self.head(at, first_end)) else {
             return self.foreign(at, end, line);
         };
         self.previous = Some((at, head));
-        let message = at + head.message;
         match head.level.severity() {
             Some(severity) => {
                 self.finish_group();
-                self.scratch.clear();
-                let message = self.text(message, end, line);
+                let message = self.span(at + head.message, end, line);
                 self.group = Some(Group {
                     line,
                     at,
                     head,
                     severity,
                     message,
-                    detail: Text::default(),
-                    context: Text::default(),
-                    statement: Text::default(),
+                    detail: Span::default(),
+                    context: Span::default(),
+                    statement: Span::default(),
                     last: head.level,
                 });
             }
-            None => self.secondary(head, at, message, end, line),
+            None if is_same && self.group.is_some() || self.is_of_group(&head, at) => {
+                self.secondary(&head, at, end, line);
+            }
+            None => {
+                self.previous = None;
+                self.receiver.skipped(NO_START, line, &self.chunk[at..end]);
+            }
         }
     }
 
-    fn secondary(&mut self, head: prefix::Head, at: usize, message: usize, end: usize, line: u64) {
-        let belongs = self.group.as_ref().is_some_and(|group| {
-            session(&self.chunk[group.at..], &group.head) == session(&self.chunk[at..], &head)
-        });
-        if !belongs {
-            return self.receiver.skipped(NO_START, line, &self.chunk[at..end]);
-        }
+    /// Whether a line is the same session's as the group.
+    fn is_of_group(&self, head: &prefix::Head, at: usize) -> bool {
+        self.group.as_ref().is_some_and(|group| {
+            session(&self.chunk[group.at..], &group.head) == session(&self.chunk[at..], head)
+        })
+    }
+
+    /// A part of the group's message.
+    fn secondary(&mut self, head: &prefix::Head, at: usize, end: usize, line: u64) {
         if head.level == Level::OtherSecondary {
             return;
         }
-        let text = self.text(message, end, line);
+        let span = self.span(at + head.message, end, line);
         if let Some(group) = &mut self.group {
             group.last = head.level;
             match head.level {
-                Level::Detail => group.detail = text,
-                Level::Context => group.context = text,
-                Level::Statement => group.statement = text,
+                Level::Detail => group.detail = span,
+                Level::Context => group.context = span,
+                Level::Statement => group.statement = span,
                 _ => {}
             }
         }
@@ -221,15 +229,15 @@ impl Reader<'_> {
     fn foreign(&mut self, at: usize, end: usize, line: u64) {
         match &mut self.group {
             Some(group) if !self.stderr.tabbed => {
-                let text = match group.last {
+                let span = match group.last {
                     Level::Detail => &mut group.detail,
                     Level::Context => &mut group.context,
                     Level::Statement => &mut group.statement,
                     _ => &mut group.message,
                 };
                 // adjacent lines: the text grows, newline included
-                if !text.in_scratch && text.end + 1 == at {
-                    text.end = end;
+                if span.end + 1 == at {
+                    span.end = end;
                 }
             }
             _ if self.chunk[at..end].trim_ascii().is_empty() => {}
@@ -237,22 +245,29 @@ impl Reader<'_> {
         }
     }
 
-    /// The prefix of the line at `at..end`, by the last line's, the input's, or one that a restart brought.
+    /// The prefix of the line at `at..end`, if it is the last line's.
+    fn same_head(&self, at: usize, end: usize) -> Option<prefix::Head> {
+        let (previous, head) = self.previous.as_ref()?;
+        let line = &self.chunk[at..end];
+        let same = &self.chunk[*previous..previous + head.prefix_len];
+        if same.is_empty() || !line.starts_with(same) {
+            return None;
+        }
+        let (level, len) = prefix::level(&line[same.len()..])?;
+        let mut next = *head;
+        next.level = level;
+        next.message = same.len() + len;
+        Some(next)
+    }
+
+    /// The prefix of the line at `at..end`: one seen before, the input's, or one that a restart brought.
     fn head(&mut self, at: usize, end: usize) -> Option<prefix::Head> {
         let line = &self.chunk[at..end];
-        if let Some((previous, head)) = &self.previous {
-            let same = &self.chunk[*previous..previous + head.prefix_len];
-            if head.prefix_len > 0
-                && line.starts_with(same)
-                && let Some((level, len)) = prefix::level(&line[head.prefix_len..])
-            {
-                let mut next = *head;
-                next.level = level;
-                next.message = head.prefix_len + len;
-                return Some(next);
-            }
+        if let Some(head) = self.heads.find(line, &mut self.clock) {
+            return Some(head);
         }
         if let Some(head) = self.stderr.prefix.read(line, &mut self.clock) {
+            self.heads.keep(line, &head);
             return Some(head);
         }
         for prefix in &self.new_prefixes {
@@ -279,9 +294,8 @@ impl Reader<'_> {
         head
     }
 
-    /// The text at `start..end` without the tab that Postgres puts behind each newline.
-    fn text(&mut self, start: usize, end: usize, line: u64) -> Text {
-        let mut end = end;
+    /// The text at `start..end`, cut to what is used of it.
+    fn span(&mut self, start: usize, mut end: usize, line: u64) -> Span {
         if end - start > MAX_RECORD_BYTES {
             self.receiver
                 .skipped(CUT_RECORD, line, &self.chunk[start..end]);
@@ -290,24 +304,7 @@ impl Reader<'_> {
         if end > start && self.chunk[end - 1] == b'\r' {
             end -= 1;
         }
-        let raw = &self.chunk[start..end];
-        if !self.stderr.tabbed || memchr::memchr(b'\n', raw).is_none() {
-            return Text {
-                start,
-                end,
-                in_scratch: false,
-            };
-        }
-        let from = self.scratch.len();
-        for part in raw.split_inclusive(|byte| *byte == b'\n') {
-            let part = part.strip_prefix(b"\t").unwrap_or(part);
-            self.scratch.extend_from_slice(part);
-        }
-        Text {
-            start: from,
-            end: self.scratch.len(),
-            in_scratch: true,
-        }
+        Span { start, end }
     }
 
     fn finish_group(&mut self) {
@@ -316,14 +313,7 @@ impl Reader<'_> {
         };
         let line = &self.chunk[group.at..];
         let get = |field| group.head.get(line, field);
-        let text = |text: &Text| {
-            let source = if text.in_scratch {
-                &self.scratch
-            } else {
-                self.chunk
-            };
-            &source[text.start..text.end]
-        };
+        let text = |span: &Span| &self.chunk[span.start..span.end];
         let (state, message) = sqlstate(text(&group.message));
         let record = Record {
             line: group.line,
@@ -340,7 +330,11 @@ impl Reader<'_> {
             detail: text(&group.detail),
             context: text(&group.context),
             statement: text(&group.statement),
-            escape: Escape::None,
+            escape: if self.stderr.tabbed {
+                Escape::Tabs
+            } else {
+                Escape::None
+            },
             weight: None,
         };
         self.receiver.record(&record);
@@ -373,6 +367,9 @@ fn sqlstate(message: &[u8]) -> (Option<&[u8]>, &[u8]) {
 
 /// A decimal number, 0 when it is none.
 pub(super) fn number(text: &[u8]) -> i64 {
+    if text.is_empty() {
+        return 0;
+    }
     std::str::from_utf8(text)
         .ok()
         .and_then(|text| text.parse().ok())

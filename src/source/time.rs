@@ -52,6 +52,7 @@ pub(super) struct Clock {
     unknown_zone_minutes: i64,
     minute: [u8; 17],
     minute_us: i64,
+    /// The last zone, with the space before it.
     zone: Vec<u8>,
     zone_us: i64,
 }
@@ -68,6 +69,11 @@ impl Clock {
     /// absent; `T` may stand for the space.
     pub(super) fn read(&mut self, text: &[u8]) -> Option<(i64, usize)> {
         let minute = text.first_chunk::<17>()?;
+        if *minute == self.minute
+            && let Some(same) = self.same_layout(text)
+        {
+            return Some(same);
+        }
         if *minute != self.minute {
             self.minute_us = minute_us(minute)?;
             self.minute = *minute;
@@ -84,12 +90,38 @@ impl Clock {
         if len > 0 {
             at = zone_at + len;
         }
-        if zone != self.zone.as_slice() {
+        if self.zone.is_empty() || zone != &self.zone[1..] {
             self.zone_us = self.offset_minutes(zone) * MINUTE_US;
-            self.zone = zone.to_vec();
+            self.zone = [b" ", zone].concat();
         }
         let local_us = self.minute_us + seconds * 1_000_000 + fraction_us;
         Some((local_us - self.zone_us, at))
+    }
+
+    /// A time with milliseconds in the minute and zone of the last one: nearly all are.
+    fn same_layout(&self, text: &[u8]) -> Option<(i64, usize)> {
+        let len = 23 + self.zone.len();
+        let (time, behind) = text.split_at_checked(len)?;
+        let [s1, s0, b'.', m2, m1, m0, zone @ ..] = &time[17..] else {
+            return None;
+        };
+        let numeric = self.zone.last().is_some_and(u8::is_ascii_digit);
+        let goes_on = match behind.first() {
+            Some(b':') => numeric,
+            Some(byte) => byte.is_ascii_alphanumeric(),
+            None => false,
+        };
+        if goes_on || zone != self.zone {
+            return None;
+        }
+        let digit = |byte: &u8| i64::from(byte.wrapping_sub(b'0'));
+        let digits = [digit(s1), digit(s0), digit(m2), digit(m1), digit(m0)];
+        if digits.iter().any(|digit| *digit > 9) {
+            return None;
+        }
+        let [s1, s0, m2, m1, m0] = digits;
+        let ms = (s1 * 10 + s0) * 1000 + m2 * 100 + m1 * 10 + m0;
+        Some((self.minute_us + ms * 1000 - self.zone_us, len))
     }
 
     fn offset_minutes(&self, zone: &[u8]) -> i64 {

@@ -99,11 +99,30 @@ const fn is(byte: u8, classes: u8) -> bool {
     CLASS[byte as usize] & classes != 0
 }
 
+/// Whether a byte can stand within a word.
+pub(super) const fn is_word_byte(byte: u8) -> bool {
+    is(byte, WORD)
+}
+
 impl<'a> Lexer<'a> {
     /// A lexer at the start of `sql`.
     #[must_use]
     pub fn new(sql: &'a [u8]) -> Self {
         Self { sql, at: 0 }
+    }
+
+    /// A lexer at a place of `sql` where a token starts.
+    pub(super) fn starting_at(sql: &'a [u8], at: usize) -> Self {
+        Self { sql, at }
+    }
+
+    /// End of the comment that starts at the cursor.
+    pub(super) fn comment_end(&self) -> usize {
+        if self.peek(0) == b'/' {
+            return self.block_comment_end();
+        }
+        let rest = &self.sql[self.at..];
+        self.at + memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len())
     }
 
     fn peek(&self, offset: usize) -> u8 {
@@ -302,12 +321,9 @@ impl<'a> Lexer<'a> {
         loop {
             self.at = self.run(self.at, SPACE);
             match (self.peek(0), self.peek(1)) {
-                (b'-', b'-') => {
-                    let rest = &self.sql[self.at..];
-                    self.at += memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-                }
+                (b'-', b'-') => self.at = self.comment_end(),
                 (b'/', b'*') => {
-                    let end = self.block_comment_end();
+                    let end = self.comment_end();
                     if &self.sql[self.at..end] == LIST_MARKER {
                         return Some(self.token(TokenKind::ListMarker, end));
                     }

@@ -14,6 +14,7 @@ mod plannable;
 mod quote;
 pub mod rewrite;
 pub mod shape;
+mod skeleton;
 
 pub use comment::{tags, trim_comments};
 pub use fingerprint::{Fingerprint, Normalised, normalise};
@@ -23,3 +24,4 @@ pub use normalise::{Normaliser, OperandKind, OperandSpan};
 pub use plannable::plannable;
 pub use quote::{quote_identifier, quote_literal};
 pub use shape::{QueryShape, ShapeError, StatementKind};
+pub(crate) use skeleton::{Gap, Skeleton};

@@ -106,6 +106,8 @@ enum TypeName {
 pub struct Normaliser {
     text: Vec<u8>,
     operands: Vec<OperandSpan>,
+    /// Where numbers stand that stay in the text.
+    kept: Vec<u32>,
     frames: Vec<Frame>,
     previous: Previous,
     verb: Verb,
@@ -139,6 +141,7 @@ impl Default for Normaliser {
         Self {
             text: Vec::new(),
             operands: Vec::new(),
+            kept: Vec::new(),
             frames: Vec::new(),
             previous: Previous::Start,
             verb: Verb::Unknown,
@@ -173,6 +176,11 @@ impl Normaliser {
         &self.operands
     }
 
+    /// Where the last text's numbers stand that are no operands: positions and type modifiers.
+    pub(crate) fn kept_numbers(&self) -> &[u32] {
+        &self.kept
+    }
+
     /// The last text's normalised form, placeholders as `$1`, `$2` … in order of appearance.
     #[must_use]
     pub fn text(&self) -> String {
@@ -194,6 +202,7 @@ impl Normaliser {
     fn reset(&mut self) {
         self.text.clear();
         self.operands.clear();
+        self.kept.clear();
         self.frames.clear();
         self.frames.push(Frame::new(FrameKind::Plain, 0, 0, 0));
         self.start_statement();
@@ -344,6 +353,7 @@ impl Normaliser {
             && matches!(self.previous, Previous::Comma | Previous::Word(Keyword::By))
             && raw.iter().all(u8::is_ascii_digit);
         if is_position || self.frame().kind == FrameKind::TypeModifier {
+            self.kept.push(token.start as u32);
             self.spaced(raw, Previous::Number);
         } else {
             self.operand(token, OperandKind::Number);

@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, InputFacts, Origin, Outcome, Protocol, Query, Sink, SkipCount, Statement, Workload,
+    Event, InputFacts, Origin, Outcome, Protocol, Query, Sink, SkipCount, Statement, Text,
+    Workload,
     coverage::Covered,
     role::Traits,
-    statistics::{Names, Observed, QueryStatistics, Sent},
+    statistics::{Filled, Names, Observed, QueryStatistics},
     symbols::Symbols,
-    template::{Lookup, Operand, Template, Templates},
+    template::{Lookup, Operand, Slot, Template, Templates},
     value::{self, Value},
     window::{Context, MAX_PARTS, Place, Step, Windows},
 };
@@ -30,6 +31,9 @@ const MAX_EXAMPLE_BYTES: usize = 200;
 const MAX_PARAMETERS: usize = 1024;
 /// New sessions after which the number of known ones is checked against its bound.
 const SESSIONS_PER_CHECK: usize = 1024;
+/// Distinct fingerprints, and names, that an emptied fold goes on to know; beyond, it starts anew.
+const MAX_LOCAL_QUERIES: usize = 4096;
+const MAX_LOCAL_NAMES: usize = 4096;
 /// Reason for statements beyond [`MAX_QUERIES`].
 const TOO_MANY_QUERIES: &str = "statements beyond the first 100,000 distinct ones";
 
@@ -58,13 +62,25 @@ struct Deferred {
 /// How windows are handled.
 #[derive(Debug)]
 enum Mode {
-    /// From the input's start: windows run.
-    Leading(Box<Windows>),
-    /// A later chunk: executions wait for the leading fold.
-    Following {
-        deferred: Vec<Deferred>,
-        values: Vec<Value>,
-    },
+    /// From the input's start: windows run, if they are wanted.
+    Leading(Option<Box<Windows>>),
+    /// A later chunk: executions wait for the leading fold, if windows are wanted.
+    Following(Option<Kept>),
+}
+
+/// Executions kept for the leading fold, and their operands' values.
+#[derive(Debug, Default)]
+struct Kept {
+    deferred: Vec<Deferred>,
+    values: Vec<Value>,
+}
+
+/// Numbers of a fold's queries, clients and labels in the fold that it is appended to.
+#[derive(Debug, Default)]
+struct Renumber {
+    queries: Vec<u32>,
+    clients: Vec<u32>,
+    labels: Vec<u32>,
 }
 
 /// Something skipped, counted.
@@ -79,6 +95,8 @@ struct Skip {
 pub struct Fold {
     templates: Templates,
     statistics: Vec<QueryStatistics>,
+    /// Queries that were executed since this fold was empty.
+    touched: Vec<u32>,
     known: Vec<Known>,
     query_at: HashMap<Fingerprint, u32, foldhash::fast::FixedState>,
     symbols: Symbols,
@@ -88,17 +106,17 @@ pub struct Fold {
     /// Operand values of the execution at hand.
     values: Vec<Value>,
     sessions_since_check: usize,
-    /// Takes texts that had to be unescaped.
-    scratch: Vec<u8>,
+    /// Places of the parameters of the execution at hand.
+    sent: Vec<Sent>,
+    renumber: Renumber,
+    /// Numbers of the appended fold's sessions here.
+    session_numbers: Vec<u32>,
 }
 
 impl Default for Fold {
     /// A fold for a later chunk; see [`Fold::leading`]. It finishes by itself too, only its memory is not bounded until then.
     fn default() -> Self {
-        Self::in_mode(Mode::Following {
-            deferred: Vec::new(),
-            values: Vec::new(),
-        })
+        Self::in_mode(Mode::Following(Some(Kept::default())))
     }
 }
 
@@ -106,22 +124,39 @@ impl Fold {
     /// A fold that sees the input from its start. Folds of later chunks come from `Fold::default()` and are appended in order.
     #[must_use]
     pub fn leading() -> Self {
-        Self::in_mode(Mode::Leading(Box::default()))
+        Self::in_mode(Mode::Leading(Some(Box::default())))
+    }
+
+    /// The same fold for who asks for no repetitions: it keeps statistics only, and what it is appended to or appends must do the same.
+    #[must_use]
+    pub fn without_windows(mut self) -> Self {
+        match &mut self.mode {
+            Mode::Leading(windows) => *windows = None,
+            Mode::Following(kept) => *kept = None,
+        }
+        self
     }
 
     fn in_mode(mode: Mode) -> Self {
         Self {
             templates: Templates::default(),
             statistics: Vec::new(),
+            touched: Vec::new(),
             known: Vec::new(),
             query_at: HashMap::default(),
-            symbols: Symbols::default(),
+            symbols: match mode {
+                Mode::Leading(_) => Symbols::default(),
+                // the bounds of names are the leading fold's
+                Mode::Following(_) => Symbols::unbounded(),
+            },
             mode,
             covers: Vec::new(),
             skips: BTreeMap::new(),
             values: Vec::new(),
             sessions_since_check: 0,
-            scratch: Vec::new(),
+            sent: Vec::new(),
+            renumber: Renumber::default(),
+            session_numbers: Vec::new(),
         }
     }
 
@@ -129,21 +164,17 @@ impl Fold {
     #[must_use]
     pub fn finish(self, mut inputs: Vec<InputFacts>) -> Workload {
         let mut fold = self.led();
-        let Mode::Leading(mut windows) = std::mem::replace(
-            &mut fold.mode,
-            Mode::Following {
-                deferred: Vec::new(),
-                values: Vec::new(),
-            },
-        ) else {
-            unreachable!("led() makes a leading fold");
-        };
         let context = Context {
             known: &fold.known,
             symbols: &fold.symbols,
         };
-        windows.close(context);
-        let mut repetitions = windows.analyser.take(context);
+        let mut repetitions = match &mut fold.mode {
+            Mode::Leading(Some(windows)) => {
+                windows.close(context);
+                windows.analyser.take(context)
+            }
+            _ => Vec::new(),
+        };
         repetitions.sort_by_key(|repetition| repetition.child);
         for (input, cover) in inputs.iter_mut().zip(std::mem::take(&mut fold.covers)) {
             cover.describe(input);
@@ -161,8 +192,11 @@ impl Fold {
     fn led(mut self) -> Self {
         match self.mode {
             Mode::Leading(_) => self,
-            Mode::Following { .. } => {
-                let mut leading = Self::leading();
+            Mode::Following(ref kept) => {
+                let mut leading = match kept {
+                    Some(_) => Self::leading(),
+                    None => Self::leading().without_windows(),
+                };
                 leading.append(&mut self);
                 leading
             }
@@ -170,45 +204,30 @@ impl Fold {
     }
 
     fn statement(&mut self, statement: &Statement<'_>) {
-        if let Some((step, place)) = self.recorded(statement, 1) {
+        if let Some((step, place)) = self.recorded(statement, 1)
+            && !matches!(self.mode, Mode::Leading(None) | Mode::Following(None))
+        {
             self.execution(step, place, statement.session);
         }
     }
 
     /// Counts a statement as `n_calls` executions; what windows need to know of it, unless there are too many fingerprints.
     fn recorded(&mut self, statement: &Statement<'_>, n_calls: u64) -> Option<(Step, Place)> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let text = statement.text.decode(&mut scratch);
-        let recorded = self.recorded_text(statement, text, n_calls);
-        self.scratch = scratch;
-        recorded
-    }
-
-    fn recorded_text(
-        &mut self,
-        statement: &Statement<'_>,
-        text: &[u8],
-        n_calls: u64,
-    ) -> Option<(Step, Place)> {
-        let slot = match self.templates.look_up(text) {
-            Lookup::Known(slot) => slot,
-            Lookup::New(slot, fingerprint) => {
-                self.understand(slot, fingerprint, text);
-                slot
-            }
-        };
+        let slot = self.understood(statement.text);
         self.cover(statement.origin).statement(statement, n_calls);
-        let query = self.templates.slot(slot).query;
+        let query = self.templates.get(slot).query;
         if query == NO_QUERY {
-            self.skipped(TOO_MANY_QUERIES, statement.origin, text);
+            self.skipped(TOO_MANY_QUERIES, statement.origin, statement.text.raw());
             return None;
         }
         let client =
             self.symbols
                 .intern_client(statement.user, statement.database, statement.application);
-        let template = self.templates.slot(slot);
+        let template = self.templates.get(slot);
         let statistics = &mut self.statistics[query as usize];
-        let first_run = statistics.n_calls() == 0;
+        if !statistics.is_touched() {
+            self.touched.push(query);
+        }
         statistics.record(&Observed {
             origin: statement.origin,
             time_us: statement.time_us,
@@ -217,20 +236,23 @@ impl Fold {
             query_id: statement.query_id,
             protocol: statement.protocol,
             failed: statement.outcome != Outcome::Finished,
-            text,
+            text: statement.text,
             parameters: statement.parameters,
             client,
             label: template.label,
             n_calls,
         });
-        debug_assert!(first_run || self.known.len() > query as usize);
-        operand_values(
-            template,
-            text,
-            statement.parameters,
-            statistics,
-            &mut self.values,
-        );
+        if template.operands.is_empty() {
+            self.values.clear();
+        } else {
+            operand_values(
+                template,
+                statement.parameters,
+                statistics,
+                &mut self.sent,
+                &mut self.values,
+            );
+        }
         let step = Step {
             query,
             client,
@@ -244,40 +266,47 @@ impl Fold {
         Some((step, place))
     }
 
-    /// Hands an execution to the windows, or keeps it for them.
+    /// Hands the execution at hand to the windows, or keeps it for them.
     fn execution(&mut self, mut step: Step, place: Place, session: &[u8]) {
-        let (number, new) = self.symbols.intern_session(session);
+        let (number, is_new) = self.symbols.intern_session(session);
         step.session = number;
+        let values = std::mem::take(&mut self.values);
+        self.keep_or_run(step, place, &values);
+        self.values = values;
+        if is_new {
+            self.check_sessions();
+        }
+    }
+
+    fn keep_or_run(&mut self, mut step: Step, place: Place, operands: &[Value]) {
         match &mut self.mode {
-            Mode::Leading(windows) => {
+            Mode::Leading(Some(windows)) => {
                 let traits = &self.known[step.query as usize].traits;
-                keyed(&mut step, traits, &self.values);
+                keyed(&mut step, traits, operands);
                 let context = Context {
                     known: &self.known,
                     symbols: &self.symbols,
                 };
                 windows.step(step, place, context);
-                if new {
-                    self.check_sessions();
-                }
             }
-            Mode::Following { deferred, values } => {
+            Mode::Following(Some(Kept { deferred, values })) => {
                 let start = u32::try_from(values.len()).unwrap_or(u32::MAX);
-                let n = u16::try_from(self.values.len()).unwrap_or(u16::MAX);
-                values.extend_from_slice(&self.values);
+                let n = u16::try_from(operands.len()).unwrap_or(u16::MAX);
+                values.extend_from_slice(operands);
                 deferred.push(Deferred {
                     step,
                     place,
                     values: (start, n),
                 });
             }
+            Mode::Leading(None) | Mode::Following(None) => {}
         }
     }
 
     /// Closes the longest idle sessions when too many are known. Returns whether numbers were freed.
     fn check_sessions(&mut self) -> bool {
         self.sessions_since_check += 1;
-        let Mode::Leading(windows) = &mut self.mode else {
+        let Mode::Leading(Some(windows)) = &mut self.mode else {
             return false;
         };
         if self.sessions_since_check < SESSIONS_PER_CHECK
@@ -296,26 +325,37 @@ impl Fold {
         !evicted.is_empty()
     }
 
-    /// Fills a new template: the query it is an instance of, and its tags.
-    fn understand(&mut self, slot: usize, fingerprint: Fingerprint, raw: &[u8]) {
-        let query = if let Some(&query) = self.query_at.get(&fingerprint) {
-            query
-        } else {
-            let text = self.templates.normalised();
-            self.admit(Known {
-                fingerprint,
-                text,
-                sample: clipped(raw, MAX_SAMPLE_BYTES),
-                kind: statement_kind(raw),
-                ..Known::default()
-            })
-        };
-        let (request, tags) = request_and_tags(raw);
-        let label = self.symbols.intern_label(tags);
-        let template = self.templates.slot_mut(slot);
-        template.query = query;
-        template.request = request;
-        template.label = label;
+    /// Finds out what a text is: the query it is an instance of, its operands and its tags.
+    fn understood(&mut self, text: Text<'_>) -> Slot {
+        match self.templates.look_up(text) {
+            Lookup::Known(slot) => slot,
+            Lookup::Commented(hash) => {
+                let tags = self.tags(text.decode(&mut Vec::new()));
+                self.templates.tag(hash, tags)
+            }
+            Lookup::New(fingerprint, hash) => {
+                let mut scratch = Vec::new();
+                let sql = text.decode(&mut scratch);
+                let query = match self.query_at.get(&fingerprint) {
+                    Some(&query) => query,
+                    None => self.admit(Known {
+                        fingerprint,
+                        text: self.templates.normalised(),
+                        sample: clipped(sql, MAX_SAMPLE_BYTES),
+                        kind: statement_kind(sql),
+                        ..Known::default()
+                    }),
+                };
+                let tags = self.tags(sql);
+                self.templates.learn(text, hash, query, tags)
+            }
+        }
+    }
+
+    /// The request and the number of the other tags in a text's comments.
+    fn tags(&mut self, sql: &[u8]) -> (u64, u32) {
+        let (request, tags) = request_and_tags(sql);
+        (request, self.symbols.intern_label(tags))
     }
 
     /// Takes up a fingerprint that is new here, unless there are too many.
@@ -387,51 +427,82 @@ impl Fold {
             .collect()
     }
 
-    /// Takes over the other fold's queries; gives their numbers here.
-    fn adopt_queries(&mut self, known: Vec<Known>) -> Vec<u32> {
-        known
-            .into_iter()
-            .map(|known| match self.query_at.get(&known.fingerprint) {
+    /// Takes over what is new to this fold of another's queries, clients and labels; the other notes their numbers here.
+    fn adopt(&mut self, following: &mut Self) {
+        let renumber = &mut following.renumber;
+        for known in &mut following.known[renumber.queries.len()..] {
+            let fingerprint = known.fingerprint;
+            let query = match self.query_at.get(&fingerprint) {
                 Some(&query) => query,
-                None => self.admit(known),
-            })
-            .collect()
+                None => self.admit(std::mem::take(known)),
+            };
+            renumber.queries.push(query);
+        }
+        let Renumber {
+            clients, labels, ..
+        } = renumber;
+        self.symbols.adopt(&following.symbols, clients, labels);
+    }
+
+    /// Empties a fold whose state was taken over. What it knows of texts and names stays, until it is much.
+    fn empty(&mut self) {
+        self.touched.clear();
+        self.skips.clear();
+        self.covers.clear();
+        self.symbols.clear_sessions();
+        if self.known.len() > MAX_LOCAL_QUERIES || self.symbols.n_names() > MAX_LOCAL_NAMES {
+            let is_counting = matches!(self.mode, Mode::Following(None));
+            *self = Self::default();
+            if is_counting {
+                self.mode = Mode::Following(None);
+            }
+        }
     }
 
     /// Replays the executions that a following fold kept.
-    fn replay(
-        &mut self,
-        deferred: &[Deferred],
-        values: &[Value],
-        sessions: &[&[u8]],
-        renumber: &Renumber,
-    ) {
-        for kept in deferred {
+    fn replay(&mut self, following: &mut Self) {
+        let Mode::Following(Some(Kept { deferred, values })) = &mut following.mode else {
+            return;
+        };
+        let sessions = following.symbols.session_ids();
+        let renumber = &following.renumber;
+        let mut numbers = std::mem::take(&mut self.session_numbers);
+        numbers.clear();
+        numbers.resize(sessions.len(), UNKNOWN_SESSION);
+        for kept in deferred.iter() {
             let query = renumber.queries[kept.step.query as usize];
             if query == NO_QUERY {
                 continue;
+            }
+            let number = &mut numbers[kept.step.session as usize];
+            let mut is_new = false;
+            if *number == UNKNOWN_SESSION {
+                (*number, is_new) = self
+                    .symbols
+                    .intern_session(sessions[kept.step.session as usize]);
             }
             let step = Step {
                 query,
                 client: renumber.clients[kept.step.client as usize],
                 label: renumber.labels[kept.step.label as usize],
+                session: *number,
                 ..kept.step
             };
             let (start, n) = (kept.values.0 as usize, usize::from(kept.values.1));
-            self.values.clear();
-            self.values
-                .extend_from_slice(values.get(start..start + n).unwrap_or_default());
-            self.execution(step, kept.place, sessions[kept.step.session as usize]);
+            let values = values.get(start..start + n).unwrap_or_default();
+            self.keep_or_run(step, kept.place, values);
+            if is_new && self.check_sessions() {
+                numbers.fill(UNKNOWN_SESSION);
+            }
         }
+        self.session_numbers = numbers;
+        deferred.clear();
+        values.clear();
     }
 }
 
-/// Numbers of another fold's symbols in this one.
-struct Renumber {
-    queries: Vec<u32>,
-    clients: Vec<u32>,
-    labels: Vec<u32>,
-}
+/// Stands for a session that has no number yet.
+const UNKNOWN_SESSION: u32 = u32::MAX;
 
 /// Stands for a query beyond [`MAX_QUERIES`].
 const NO_QUERY: u32 = u32::MAX;
@@ -458,33 +529,29 @@ impl Sink for Fold {
     }
 
     fn append(&mut self, following: &mut Self) {
-        let following = std::mem::take(following);
-        let Mode::Following { deferred, values } = following.mode else {
+        if matches!(following.mode, Mode::Leading(_)) {
             // it saw its input from the start: its windows are closed facts, and can't be joined with ours
             debug_assert!(false, "only following folds are appended");
             return;
-        };
-        let (clients, labels) = self.symbols.adopt(&following.symbols);
-        let renumber = Renumber {
-            queries: self.adopt_queries(following.known),
-            clients,
-            labels,
-        };
-        for (statistics, &query) in following.statistics.into_iter().zip(&renumber.queries) {
+        }
+        self.adopt(following);
+        let renumber = &following.renumber;
+        for &local in &following.touched {
+            let theirs = &mut following.statistics[local as usize];
+            let query = renumber.queries[local as usize];
             if let Some(mine) = self.statistics.get_mut(query as usize) {
-                mine.merge(statistics, &renumber.clients, &renumber.labels);
+                if !mine.is_touched() {
+                    self.touched.push(query);
+                }
+                mine.append(theirs, &renumber.clients, &renumber.labels);
             } else {
                 let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
-                skip.n += statistics.n_calls();
+                skip.n += theirs.n_calls();
+                *theirs = QueryStatistics::default();
             }
         }
-        self.replay(
-            &deferred,
-            &values,
-            &following.symbols.session_ids(),
-            &renumber,
-        );
-        for (reason, skip) in following.skips {
+        self.replay(following);
+        for (reason, skip) in std::mem::take(&mut following.skips) {
             let mine = self.skips.entry(reason).or_default();
             mine.n += skip.n;
             mine.first = mine.first.take().or(skip.first);
@@ -493,71 +560,91 @@ impl Sink for Fold {
             self.covers
                 .resize(following.covers.len(), Covered::default());
         }
-        for (mine, theirs) in self.covers.iter_mut().zip(following.covers) {
+        for (mine, theirs) in self
+            .covers
+            .iter_mut()
+            .zip(std::mem::take(&mut following.covers))
+        {
             mine.append(theirs);
         }
+        following.empty();
     }
 }
+
+/// One bound parameter: its number, and where its value stands in the list as logged.
+type Sent = (u16, u32, u32);
 
 /// Reads the operands' values in placeholder order into `values`, and counts them in the statistics.
 fn operand_values(
     template: &Template,
-    text: &[u8],
     parameters: &[u8],
     statistics: &mut QueryStatistics,
+    sent: &mut Vec<Sent>,
     values: &mut Vec<Value>,
 ) {
     values.clear();
-    if template.operands.is_empty() {
-        return;
+    sent.clear();
+    let mut reader = value::parameters(parameters);
+    while sent.len() < MAX_PARAMETERS
+        && let Some((number, start, end)) = reader.next_place()
+    {
+        sent.push((number, start as u32, end as u32));
     }
-    let mut sent: Vec<(u16, &[u8])> = Vec::new();
-    sent.extend(value::parameters(parameters).take(MAX_PARAMETERS));
+    let parameters = Parameters {
+        text: parameters,
+        sent,
+    };
     for (at, operand) in template.operands.iter().enumerate() {
         match *operand {
             Operand::Literal { value, start, end } => {
-                let text = text.get(start as usize..end as usize);
-                statistics.operand(at, Sent::Literal, text.map(|text| (value, text)));
+                let text = template.literal(start, end);
+                statistics.operand(at, Filled::Literal, Some((value, text)));
                 values.push(value);
             }
             Operand::Parameter { number, list_len } => {
-                let (value, text) = parameter_value(&sent, number, list_len);
-                statistics.operand(at, Sent::Parameter, text.map(|text| (value, text)));
+                let (value, text) = parameters.value(number, list_len);
+                statistics.operand(at, Filled::Parameter, text.map(|text| (value, text)));
                 values.push(value);
             }
         }
     }
 }
 
-/// The value of parameter `$number`, or of the list that starts with it.
-fn parameter_value<'a>(
-    sent: &[(u16, &'a [u8])],
-    number: u16,
-    list_len: u32,
-) -> (Value, Option<&'a [u8]>) {
-    let at = usize::from(number).wrapping_sub(1);
-    // parameters stand in order, so $n is the nth, unless the list was cut
-    let found = match sent.get(at) {
-        Some(&(n, text)) if n == number => Some(text),
-        _ => sent
-            .iter()
-            .find(|(n, _)| *n == number)
-            .map(|(_, text)| *text),
-    };
-    let Some(text) = found else {
-        return (Value::default(), None);
-    };
-    let mut value = Value::of(text);
-    if list_len != 1 {
-        let end = at.saturating_add(list_len as usize).min(sent.len());
-        let elements: Vec<Value> = sent[at.min(end)..end]
-            .iter()
-            .map(|(_, text)| Value::of(text))
-            .collect();
-        value = Value::list(&elements);
-        value.width = list_len.max(2);
+/// The bound parameters of one execution.
+struct Parameters<'a> {
+    text: &'a [u8],
+    sent: &'a [Sent],
+}
+
+impl<'a> Parameters<'a> {
+    fn text(&self, (_, start, end): Sent) -> &'a [u8] {
+        &self.text[start as usize..end as usize]
     }
-    (value, Some(text))
+
+    /// The value of parameter `$number`, or of the list that starts with it.
+    fn value(&self, number: u16, list_len: u32) -> (Value, Option<&'a [u8]>) {
+        let at = usize::from(number).wrapping_sub(1);
+        // parameters stand in order, so $n is the nth, unless the list was cut
+        let found = match self.sent.get(at) {
+            Some(sent) if sent.0 == number => Some(*sent),
+            _ => self.sent.iter().find(|sent| sent.0 == number).copied(),
+        };
+        let Some(found) = found else {
+            return (Value::default(), None);
+        };
+        let text = self.text(found);
+        if list_len == 1 {
+            return (Value::of(text), Some(text));
+        }
+        let end = at.saturating_add(list_len as usize).min(self.sent.len());
+        let elements: Vec<Value> = self.sent[at.min(end)..end]
+            .iter()
+            .map(|sent| Value::of(self.text(*sent)))
+            .collect();
+        let mut value = Value::list(&elements);
+        value.width = list_len.max(2);
+        (value, Some(text))
+    }
 }
 
 /// Fills in the key from the operands' values.

@@ -19,9 +19,19 @@ impl Histogram {
     /// Counts one value as often as `n` says.
     pub(crate) fn record_n(&mut self, value: u64, n: u64) {
         let bucket = bucket_of(value);
-        self.cover(bucket, bucket);
-        let count = &mut self.counts[(bucket - self.first) as usize];
+        let mut at = bucket.wrapping_sub(self.first) as usize;
+        if at >= self.counts.len() {
+            self.cover(bucket, bucket);
+            at = (bucket - self.first) as usize;
+        }
+        let count = &mut self.counts[at];
         *count = count.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+    }
+
+    /// Forgets all counts; memory stays.
+    pub(crate) fn clear(&mut self) {
+        self.first = 0;
+        self.counts.clear();
     }
 
     /// Adds another histogram's counts.
@@ -57,7 +67,7 @@ impl Histogram {
     fn cover(&mut self, from: u32, to: u32) {
         let Some(last) = self.last() else {
             self.first = from;
-            self.counts = vec![0; (to - from + 1) as usize];
+            self.counts.resize((to - from + 1) as usize, 0);
             return;
         };
         if from < self.first {

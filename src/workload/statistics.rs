@@ -2,18 +2,20 @@
 //! histograms and sketches, and "first" by position in the input.
 
 use super::{
-    LogStats, Origin, ParameterSample, PlaceholderFacts, Protocol, ProtocolCounts, Share,
+    LogStats, Origin, ParameterSample, PlaceholderFacts, Protocol, ProtocolCounts, Share, Text,
     histogram::Histogram, sketch::DistinctSketch, value::Value,
 };
 
 /// Longest value kept while it is constant, bytes (partial-index advice needs categories, not documents).
-const MAX_CONSTANT_BYTES: usize = 64;
+pub(super) const MAX_CONSTANT_BYTES: usize = 64;
 /// Slowest executions whose parameters are kept.
 const MAX_SAMPLES: usize = 5;
 /// Longest text or parameter list kept with a sample, bytes.
 const MAX_SAMPLE_BYTES: usize = 4096;
 /// Distinct users, applications or labels kept apart for one fingerprint; the first ones seen.
 const MAX_SHARES: usize = 32;
+/// The same within one chunk: those that are not among the first ones of the input count for nothing in the end.
+const MAX_CHUNK_SHARES: usize = 256;
 
 /// What is known of one execution, as statistics need it.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,7 @@ pub(super) struct Observed<'a> {
     pub(super) query_id: i64,
     pub(super) protocol: Protocol,
     pub(super) failed: bool,
-    pub(super) text: &'a [u8],
+    pub(super) text: Text<'a>,
     pub(super) parameters: &'a [u8],
     /// Interned (user, database, application).
     pub(super) client: u32,
@@ -40,24 +42,24 @@ pub(super) struct Observed<'a> {
 pub(super) struct Shares(Vec<(u32, u64)>);
 
 impl Shares {
-    pub(super) fn add(&mut self, symbol: u32, n: u64) {
+    fn add(&mut self, symbol: u32, n: u64, max: usize) {
         if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == symbol) {
             *count += n;
-        } else if self.0.len() < MAX_SHARES {
+        } else if self.0.len() < max {
             self.0.push((symbol, n));
         }
     }
 
     fn merge(&mut self, other: &Self, renumber: &[u32]) {
         for &(symbol, n) in &other.0 {
-            self.add(renumber[symbol as usize], n);
+            self.add(renumber[symbol as usize], n, MAX_SHARES);
         }
     }
 
     /// The counts by what `name` makes of a symbol, most frequent first.
     pub(super) fn by_name(&self, name: impl Fn(u32) -> Option<String>) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
-        for &(symbol, n) in &self.0 {
+        for &(symbol, n) in self.0.iter().take(MAX_SHARES) {
             let Some(name) = name(symbol).filter(|name| !name.is_empty()) else {
                 continue;
             };
@@ -112,6 +114,10 @@ impl Placeholder {
         }
     }
 
+    fn empty(&mut self) {
+        *self = Self::default();
+    }
+
     fn facts(&self) -> PlaceholderFacts {
         PlaceholderFacts {
             n_literal: self.n_literal,
@@ -127,7 +133,7 @@ impl Placeholder {
 
 /// How a placeholder was filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(super) enum Filled {
     Literal,
     Parameter,
 }
@@ -169,6 +175,8 @@ pub(super) struct QueryStatistics {
     first_us: Option<i64>,
     last_us: Option<i64>,
     samples: Vec<Sample>,
+    /// Executions up to this long are no sample: the fold that this goes to has enough that are longer, or as long and earlier.
+    sample_floor_us: Option<u64>,
     clients: Shares,
     labels: Shares,
 }
@@ -200,22 +208,23 @@ impl QueryStatistics {
             self.first_us = Some(self.first_us.map_or(seen.time_us, |t| t.min(seen.time_us)));
             self.last_us = self.last_us.max(Some(seen.time_us));
         }
-        self.clients.add(seen.client, seen.n_calls);
+        self.clients
+            .add(seen.client, seen.n_calls, MAX_CHUNK_SHARES);
         if seen.label != 0 {
-            self.labels.add(seen.label, seen.n_calls);
+            self.labels.add(seen.label, seen.n_calls, MAX_CHUNK_SHARES);
         }
         self.keep_sample(seen);
     }
 
     /// Counts how a placeholder was filled, and its value when it was not counted before (`fresh`: text and value).
-    pub(super) fn operand(&mut self, at: usize, sent: Sent, fresh: Option<(Value, &[u8])>) {
+    pub(super) fn operand(&mut self, at: usize, sent: Filled, fresh: Option<(Value, &[u8])>) {
         if self.placeholders.len() <= at {
             self.placeholders.resize_with(at + 1, Placeholder::default);
         }
         let placeholder = &mut self.placeholders[at];
         match sent {
-            Sent::Literal => placeholder.n_literal += 1,
-            Sent::Parameter => placeholder.n_parameter += 1,
+            Filled::Literal => placeholder.n_literal += 1,
+            Filled::Parameter => placeholder.n_parameter += 1,
         }
         if let Some((value, text)) = fresh {
             placeholder.record_value(value, text);
@@ -224,6 +233,12 @@ impl QueryStatistics {
 
     fn keep_sample(&mut self, seen: &Observed<'_>) {
         let duration_us = seen.duration_us.unwrap_or(0);
+        if self
+            .sample_floor_us
+            .is_some_and(|floor| duration_us <= floor)
+        {
+            return;
+        }
         let full = self.samples.len() == MAX_SAMPLES;
         let beats_last = || {
             let last = self.samples.last().expect("full, so not empty");
@@ -235,7 +250,7 @@ impl QueryStatistics {
         self.insert_sample(Sample {
             duration_us,
             origin: seen.origin,
-            text: clipped(seen.text),
+            text: clipped(seen.text.decode(&mut Vec::new())),
             parameters: clipped(seen.parameters),
         });
     }
@@ -248,10 +263,10 @@ impl QueryStatistics {
         self.samples.truncate(MAX_SAMPLES);
     }
 
-    /// Adds what another part of the input gave; `clients` and `labels` translate its symbols.
-    pub(super) fn merge(&mut self, other: Self, clients: &[u32], labels: &[u32]) {
+    /// Adds what the part of the input gave that follows, and empties it; `clients` and `labels` translate its symbols.
+    pub(super) fn append(&mut self, other: &mut Self, clients: &[u32], labels: &[u32]) {
         let first = |o: &Self| (o.n_calls == 0, o.first_origin.file, o.first_origin.line);
-        if first(&other) < first(self) {
+        if first(other) < first(self) {
             self.first_origin = other.first_origin;
         }
         self.n_calls += other.n_calls;
@@ -279,8 +294,35 @@ impl QueryStatistics {
         self.labels.merge(&other.labels, labels);
         other
             .samples
-            .into_iter()
+            .drain(..)
             .for_each(|sample| self.insert_sample(sample));
+        other.empty();
+        if self.samples.len() == MAX_SAMPLES {
+            other.sample_floor_us = self.samples.last().map(|sample| sample.duration_us);
+        }
+    }
+
+    /// Nothing counted any more; memory and the floor of samples stay.
+    fn empty(&mut self) {
+        self.placeholders.iter_mut().for_each(Placeholder::empty);
+        self.durations.clear();
+        self.samples.clear();
+        self.clients.0.clear();
+        self.labels.0.clear();
+        *self = Self {
+            durations: std::mem::take(&mut self.durations),
+            placeholders: std::mem::take(&mut self.placeholders),
+            samples: std::mem::take(&mut self.samples),
+            clients: std::mem::take(&mut self.clients),
+            labels: std::mem::take(&mut self.labels),
+            sample_floor_us: self.sample_floor_us,
+            ..Self::default()
+        };
+    }
+
+    /// Something was counted.
+    pub(super) fn is_touched(&self) -> bool {
+        self.n_calls > 0
     }
 
     /// Executions so far.

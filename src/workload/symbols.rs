@@ -1,6 +1,7 @@
 //! Names that executions share (sessions, clients, tags), each kept once and known by a number.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 type Map<K> = HashMap<K, u32, foldhash::fast::FixedState>;
 
@@ -26,7 +27,10 @@ pub(super) struct Symbols {
     sessions: Vec<String>,
     free_sessions: Vec<u32>,
     clients: Vec<Client>,
+    client_at: HashTable<u32>,
     last_client: u32,
+    max_clients: usize,
+    max_labels: usize,
     label_at: Map<Vec<String>>,
     labels: Vec<Vec<String>>,
 }
@@ -38,7 +42,10 @@ impl Default for Symbols {
             sessions: Vec::new(),
             free_sessions: Vec::new(),
             clients: vec![Client::default()],
+            client_at: HashTable::new(),
             last_client: 0,
+            max_clients: MAX_CLIENTS,
+            max_labels: MAX_LABELS,
             label_at: Map::default(),
             labels: vec![Vec::new()],
         }
@@ -46,6 +53,15 @@ impl Default for Symbols {
 }
 
 impl Symbols {
+    /// Tables for one chunk: what bounds the chunk bounds them.
+    pub(super) fn unbounded() -> Self {
+        Self {
+            max_clients: usize::MAX,
+            max_labels: usize::MAX,
+            ..Self::default()
+        }
+    }
+
     /// The number of a session, and whether it is new.
     pub(super) fn intern_session(&mut self, id: &[u8]) -> (u32, bool) {
         if let Some(&at) = self.session_at.get(id) {
@@ -112,20 +128,28 @@ impl Symbols {
         if is(&self.clients[self.last_client as usize]) {
             return self.last_client;
         }
-        let at = match self.clients.iter().position(is) {
-            Some(at) => at,
-            None if self.clients.len() < MAX_CLIENTS => {
+        let hash = client_hash(user, database, application);
+        let known = |at: &u32| is(&self.clients[*at as usize]);
+        self.last_client = match self.client_at.find(hash, known) {
+            Some(at) => *at,
+            None if self.clients.len() < self.max_clients => {
+                let at = number(self.clients.len());
                 self.clients.push(Client {
                     user: user.into(),
                     database: database.into(),
                     application: application.into(),
                     name: String::from_utf8_lossy(application).into_owned(),
                 });
-                self.clients.len() - 1
+                let clients = &self.clients;
+                let hash_of = |at: &u32| {
+                    let known = &clients[*at as usize];
+                    client_hash(&known.user, &known.database, &known.application)
+                };
+                self.client_at.insert_unique(hash, at, hash_of);
+                at
             }
             None => 0,
         };
-        self.last_client = number(at);
         self.last_client
     }
 
@@ -137,7 +161,7 @@ impl Symbols {
         if let Some(&at) = self.label_at.get(&tags) {
             return at;
         }
-        if self.labels.len() >= MAX_LABELS {
+        if self.labels.len() >= self.max_labels {
             return 0;
         }
         let at = number(self.labels.len());
@@ -146,19 +170,26 @@ impl Symbols {
         at
     }
 
-    /// Takes over another table's clients and tags; gives its numbers in this table.
-    pub(super) fn adopt(&mut self, other: &Self) -> (Vec<u32>, Vec<u32>) {
-        let clients = other
-            .clients
-            .iter()
-            .map(|c| self.intern_client(&c.user, &c.database, &c.application))
-            .collect();
-        let labels = other
-            .labels
-            .iter()
-            .map(|tags| self.intern_label(tags.clone()))
-            .collect();
-        (clients, labels)
+    /// Takes over another table's clients and tags that have no number yet in this table.
+    pub(super) fn adopt(&mut self, other: &Self, clients: &mut Vec<u32>, labels: &mut Vec<u32>) {
+        for c in &other.clients[clients.len()..] {
+            clients.push(self.intern_client(&c.user, &c.database, &c.application));
+        }
+        for tags in &other.labels[labels.len()..] {
+            labels.push(self.intern_label(tags.clone()));
+        }
+    }
+
+    /// Forgets all sessions.
+    pub(super) fn clear_sessions(&mut self) {
+        self.session_at.clear();
+        self.sessions.clear();
+        self.free_sessions.clear();
+    }
+
+    /// Clients and tag sets known.
+    pub(super) fn n_names(&self) -> usize {
+        self.clients.len() + self.labels.len()
     }
 
     pub(super) fn session(&self, at: u32) -> &str {
@@ -176,6 +207,13 @@ impl Symbols {
     pub(super) fn tags(&self, at: u32) -> &[String] {
         &self.labels[at as usize]
     }
+}
+
+fn client_hash(user: &[u8], database: &[u8], application: &[u8]) -> u64 {
+    xxh3_64_with_seed(
+        application,
+        xxh3_64_with_seed(database, xxh3_64_with_seed(user, 0)),
+    )
 }
 
 fn number(at: usize) -> u32 {

@@ -52,18 +52,28 @@ impl<'a> Text<'a> {
         self.raw.is_empty()
     }
 
+    /// Something in it is not written as it is.
+    #[must_use]
+    pub fn is_escaped(&self) -> bool {
+        self.first_escape().is_some()
+    }
+
+    fn first_escape(&self) -> Option<usize> {
+        let needle = match self.escape {
+            Escape::None => return None,
+            Escape::Tabs => b'\n',
+            Escape::Quotes => b'"',
+            Escape::Json => b'\\',
+        };
+        memchr::memchr(needle, self.raw)
+    }
+
     /// The text itself; `scratch` takes it where something had to be unescaped.
     pub fn decode<'b>(&self, scratch: &'b mut Vec<u8>) -> &'b [u8]
     where
         'a: 'b,
     {
-        let needle = match self.escape {
-            Escape::None => return self.raw,
-            Escape::Tabs => b'\n',
-            Escape::Quotes => b'"',
-            Escape::Json => b'\\',
-        };
-        let Some(first) = memchr::memchr(needle, self.raw) else {
+        let Some(first) = self.first_escape() else {
             return self.raw;
         };
         scratch.clear();

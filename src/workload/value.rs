@@ -59,6 +59,9 @@ fn unquoted(text: &[u8]) -> &[u8] {
     let Some(stripped) = text.strip_suffix(b"'") else {
         return text;
     };
+    if let [b'\'', inner @ ..] = stripped {
+        return inner;
+    }
     match memchr::memchr(b'\'', stripped) {
         Some(open) if open <= 2 => &stripped[open + 1..],
         _ => text,
@@ -101,12 +104,41 @@ fn array_width(text: &[u8]) -> u32 {
 
 /// The parameters of `$1 = 'it''s', $2 = NULL, …` in order; each keeps its quotes. Stops at the first thing it does not know.
 pub(crate) fn parameters(text: &[u8]) -> Parameters<'_> {
-    Parameters { rest: text }
+    Parameters { text, at: 0 }
 }
 
 /// See [`parameters`].
 pub(crate) struct Parameters<'a> {
-    rest: &'a [u8],
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Parameters<'_> {
+    /// Number of the next parameter, and where its value starts and ends.
+    pub(crate) fn next_place(&mut self) -> Option<(u16, usize, usize)> {
+        let rest = self.text.get(self.at..)?.strip_prefix(b"$")?;
+        let mut digits = 0;
+        let mut number = 0_u16;
+        while let Some(digit @ b'0'..=b'9') = rest.get(digits) {
+            number = number
+                .checked_mul(10)?
+                .checked_add(u16::from(digit - b'0'))?;
+            digits += 1;
+        }
+        let value = rest[digits..].strip_prefix(b" = ").filter(|_| digits > 0)?;
+        let len = match value.first()? {
+            b'\'' => quoted_length(value),
+            _ => memchr::memchr(b',', value).unwrap_or(value.len()),
+        };
+        let start = self.text.len() - value.len();
+        let behind = &value[len..];
+        self.at = if behind.starts_with(b", ") {
+            start + len + 2
+        } else {
+            self.text.len()
+        };
+        Some((number, start, start + len))
+    }
 }
 
 impl<'a> Iterator for Parameters<'a> {
@@ -114,17 +146,8 @@ impl<'a> Iterator for Parameters<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.strip_prefix(b"$")?;
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let number = integer_of(&rest[..digits]).and_then(|n| u16::try_from(n).ok())?;
-        let rest = rest[digits..].strip_prefix(b" = ")?;
-        let length = match rest.first()? {
-            b'\'' => quoted_length(rest),
-            _ => memchr::memchr(b',', rest).unwrap_or(rest.len()),
-        };
-        let (value, rest) = rest.split_at(length);
-        self.rest = rest.strip_prefix(b", ").unwrap_or_default();
-        Some((number, value))
+        let (number, start, end) = self.next_place()?;
+        Some((number, &self.text[start..end]))
     }
 }
 

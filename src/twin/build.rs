@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use tokio::sync::Mutex;
 
-use super::{TwinError, files::DataDir, inject, patch, schema, settings, what_if::Active};
+use super::{TwinError, ddl, files::DataDir, inject, patch, schema, settings, what_if::Active};
 use crate::{
     catalog::{
         IndexDef,
@@ -12,9 +12,10 @@ use crate::{
     },
     db::{OwnConninfo, Owned},
     server::{Binaries, Options, RunAs, SUPERUSER, Server},
+    sql::{quote_identifier, quote_literal},
 };
 
-/// The role without rights that owns everything and plans.
+/// The role without rights that owns everything and plans, where the captured one's name can't be had.
 const PLANNER: &str = "planner";
 /// The twin's database.
 const DATABASE: &str = "twin";
@@ -57,6 +58,7 @@ pub struct Twin {
     /// Bytes of what-if indexes by definition, for callers that can't wait.
     pub(super) sizes: std::sync::Mutex<BTreeMap<IndexDef, u64>>,
     skipped: Vec<String>,
+    role: String,
     // last: the server goes after the connections
     server: Server,
 }
@@ -81,7 +83,8 @@ impl Twin {
         let server_options = server_options(&options);
         let starting = binaries.clone();
         let mut server = blocking(move || Server::start(&starting, &server_options)).await??;
-        let mut skipped = fill(&server, &state).await?;
+        let role = role(&state);
+        let mut skipped = fill(&server, &state, &role).await?;
         let files = {
             let superuser = connect(&server, SUPERUSER, DATABASE).await?;
             let session = superuser.session().await?;
@@ -101,7 +104,7 @@ impl Twin {
         .await?;
         let data = patched??;
         let superuser = connect(&server, SUPERUSER, DATABASE).await?;
-        let planner = connect(&server, PLANNER, DATABASE).await?;
+        let planner = connect(&server, &role, DATABASE).await?;
         skipped.sort();
         Ok(Self {
             superuser,
@@ -111,6 +114,7 @@ impl Twin {
             active: Mutex::new(Active::default()),
             sizes: std::sync::Mutex::default(),
             skipped,
+            role,
             server,
         })
     }
@@ -123,7 +127,7 @@ impl Twin {
 
     /// Another connection of the role without rights.
     pub(super) async fn connect_planner(&self) -> Result<Owned, TwinError> {
-        connect(&self.server, PLANNER, DATABASE).await
+        connect(&self.server, &self.role, DATABASE).await
     }
 
     /// Major version of the twin's server.
@@ -139,13 +143,28 @@ impl Twin {
     }
 }
 
+/// The captured role's name, so that policies that ask for it are estimated alike. Never one that has rights.
+fn role(state: &PlannerState) -> String {
+    let name = state.role.as_str();
+    let reserved = name.starts_with("pg_") || [SUPERUSER, "public", "none", ""].contains(&name);
+    if reserved || name.len() > MAX_ROLE_BYTES || name.contains('\0') {
+        PLANNER.to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
+/// `NAMEDATALEN` - 1
+const MAX_ROLE_BYTES: usize = 63;
+
 /// Roles, database, objects, statistics, settings.
-async fn fill(server: &Server, state: &PlannerState) -> Result<Vec<String>, TwinError> {
+async fn fill(server: &Server, state: &PlannerState, role: &str) -> Result<Vec<String>, TwinError> {
     let admin = connect(server, SUPERUSER, "postgres").await?;
-    admin.batch(&format!("CREATE ROLE {PLANNER} LOGIN")).await?;
-    admin.batch(&create_database(&state.locale)).await?;
+    let create = format!("CREATE ROLE {} LOGIN", quote_identifier(role));
+    admin.batch(&create).await?;
+    let mut skipped = database(&admin, role, &state.locale).await?;
     let superuser = connect(server, SUPERUSER, DATABASE).await?;
-    let planner = connect(server, PLANNER, DATABASE).await?;
+    let planner = connect(server, role, DATABASE).await?;
     let session = superuser.session().await?;
     let own = planner.session().await?;
     session
@@ -156,7 +175,7 @@ async fn fill(server: &Server, state: &PlannerState) -> Result<Vec<String>, Twin
     own.batch_execute("SET check_function_bodies = off; SET client_min_messages = error")
         .await
         .map_err(TwinError::own)?;
-    let mut skipped = schema::create(&session, &own, &state.objects).await?;
+    skipped.extend(schema::create(&session, &own, &state.objects).await?);
     skipped.extend(
         inject::statistics(
             &session,
@@ -177,15 +196,53 @@ async fn fill(server: &Server, state: &PlannerState) -> Result<Vec<String>, Twin
 const FORMATS: &str = "SET search_path = pg_catalog; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; \
     SET lc_monetary = 'C'; SET bytea_output = 'hex'";
 
-fn create_database(locale: &Locale) -> String {
-    let collation = if locale.is_c() {
-        " LC_COLLATE 'C' LC_CTYPE 'C'"
-    } else {
-        ""
-    };
-    format!(
-        "CREATE DATABASE {DATABASE} OWNER {PLANNER} TEMPLATE template0 ENCODING 'UTF8'{collation}"
-    )
+/// CREATE DATABASE in the best way that works here: the order of texts decides estimates of ranges and prefixes.
+async fn database(admin: &Owned, role: &str, locale: &Locale) -> Result<Vec<String>, TwinError> {
+    let mut last = Ok(());
+    for (at, options) in locale_options(locale).iter().enumerate() {
+        let sql = format!(
+            "CREATE DATABASE {DATABASE} OWNER {} TEMPLATE template0 ENCODING 'UTF8'{options}",
+            quote_identifier(role)
+        );
+        last = admin.batch(&sql).await;
+        if last.is_ok() {
+            let name = locale.locale.as_ref().unwrap_or(&locale.collate);
+            let why = format!(
+                "locale {name}: not available here, another stands in; ranges of texts may be estimated differently"
+            );
+            return Ok(Vec::from_iter((at > 0).then_some(why)));
+        }
+    }
+    last?;
+    Ok(Vec::new())
+}
+
+/// Best first; the last always works.
+fn locale_options(locale: &Locale) -> Vec<String> {
+    let libc = format!(
+        " LC_COLLATE {} LC_CTYPE {}",
+        quote_literal(&locale.collate),
+        quote_literal(&locale.ctype)
+    );
+    let icu = |name: &str| format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", quote_literal(name));
+    let named = locale.locale.as_deref().unwrap_or("und");
+    let bytes = " LC_COLLATE 'C' LC_CTYPE 'C'".to_owned();
+    match locale.provider.as_str() {
+        "i" => vec![icu(named), icu("und"), String::new()],
+        "b" => vec![
+            format!(
+                " LOCALE_PROVIDER builtin BUILTIN_LOCALE {}",
+                quote_literal(named)
+            ),
+            bytes,
+        ],
+        _ if locale.is_c() => vec![libc, bytes],
+        _ => vec![
+            libc,
+            icu(&ddl::language_tag(&locale.collate)),
+            String::new(),
+        ],
+    }
 }
 
 async fn connect(server: &Server, user: &str, database: &str) -> Result<Owned, TwinError> {

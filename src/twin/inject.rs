@@ -137,6 +137,10 @@ async fn insert(
         let text = serde_json::to_string(&records).unwrap_or_default();
         let result = session.execute(sql, &[&text]).await;
         match result {
+            Ok(n) if (n as usize) < part.len() => skipped.push(format!(
+                "{} column statistics: no such column here, or of another type",
+                part.len() - n as usize
+            )),
             Ok(_) => {}
             Err(error) if error.is_closed() => return Err(TwinError::own(error)),
             Err(error) if part.len() == 1 => {
@@ -248,15 +252,35 @@ fn insert_columns() -> String {
         .map(each)
         .join(", ");
     format!(
-        "INSERT INTO pg_statistic (starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, {columns}) \
+        "WITH RECURSIVE base(domain, at) AS (SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd' UNION ALL \
+           SELECT b.domain, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.at AND t.typtype = 'd') \
+         INSERT INTO pg_statistic (starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, {columns}) \
          SELECT c.oid, coalesce(a.attnum, x.key), x.inherited, {} \
          FROM jsonb_to_recordset($1::text::jsonb) AS x(schema text, name text, \"column\" text, key int2, inherited bool, {}) \
          JOIN pg_namespace n ON n.nspname = x.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = x.name AND c.oid >= 16384 \
          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = x.\"column\" AND a.attnum > 0 AND NOT a.attisdropped \
-         WHERE x.\"column\" IS NULL OR a.attnum IS NOT NULL",
+         LEFT JOIN pg_attribute ka ON ka.attrelid = c.oid AND ka.attnum = x.key LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_opclass o ON o.oid = i.indclass[x.key - 1] \
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.attnum IS NOT NULL THEN a.atttypid WHEN coalesce(o.opckeytype, 0) = 0 THEN ka.atttypid WHEN o.opcintype = 'anyarray'::regtype \
+           THEN (SELECT y.typarray FROM pg_type y WHERE y.oid = ka.atttypid) ELSE o.opcintype END AS oid) d \
+         JOIN pg_type t ON t.oid = coalesce((SELECT b.at FROM base b JOIN pg_type y ON y.oid = b.at AND y.typtype <> 'd' WHERE b.domain = d.oid), d.oid) \
+         WHERE {}",
         row_expressions(),
-        record_columns()
+        record_columns(),
+        right_types()
     )
+}
+
+/// Values of another type than the column's would be taken for such by the planner, which trusts its own catalogs.
+fn right_types() -> String {
+    let slots: Vec<String> = (1..=N_SLOTS)
+        .map(|i| {
+            format!(
+                "(x.t{i} IS NULL OR CASE x.k{i} WHEN 4 THEN x.t{i}::regtype IN (t.typelem, CASE t.oid WHEN 'tsvector'::regtype THEN 'text'::regtype END) WHEN 6 THEN x.t{i}::regtype = 'float8'::regtype \
+                 WHEN 7 THEN x.t{i}::regtype = t.oid OR EXISTS (SELECT FROM pg_range r WHERE r.rngtypid = x.t{i}::regtype AND to_jsonb(r) ->> 'rngmultitypid' = t.oid::text) ELSE x.t{i}::regtype = t.oid END)"
+            )
+        })
+        .collect();
+    slots.join(" AND ")
 }
 
 /// Columns of one table of the twin.

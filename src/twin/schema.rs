@@ -18,17 +18,31 @@ pub(super) async fn create(
     planner: &OwnedSession,
     objects: &SchemaObjects,
 ) -> Result<Vec<String>, TwinError> {
-    let mut skipped = run(planner, ddl::schemas(objects)).await?;
+    let mut skipped = words(run(planner, ddl::schemas(objects)).await?);
     skipped.extend(extensions(superuser, objects).await?);
-    skipped.extend(run(planner, ddl::types(objects)).await?);
-    let unknown = unknown_types(planner, objects).await;
+    skipped.extend(collations(superuser, planner, objects).await?);
+    let mut steps = ddl::types(objects);
+    steps.extend(ddl::definitions(objects));
+    let mut failed = run(planner, steps).await?;
+    let unknown = if failed.is_empty() {
+        BTreeSet::new()
+    } else {
+        unknown_types(planner, objects).await
+    };
+    if !unknown.is_empty() {
+        let tables = ddl::tables(objects, &|name| unknown.contains(name));
+        let steps = failed.into_iter().map(|(step, _)| {
+            let table = tables.iter().find(|table| table.object == step.object);
+            table.cloned().unwrap_or(step)
+        });
+        failed = run(planner, steps.collect()).await?;
+    }
+    skipped.extend(words(failed));
     skipped.extend(
         unknown
             .iter()
             .map(|name| format!("type {name}: not available here, its columns hold bytes")),
     );
-    let steps = ddl::definitions(objects, &|name| unknown.contains(name));
-    skipped.extend(run(planner, steps).await?);
     skipped.extend(objects.dropped.iter().map(|dropped| {
         format!(
             "{} user-defined {}s: not reproduced",
@@ -38,12 +52,52 @@ pub(super) async fn create(
     Ok(skipped)
 }
 
+/// Each in the best way that works here. Those of the system's schema are the machine's on which the database was initialised.
+async fn collations(
+    superuser: &OwnedSession,
+    planner: &OwnedSession,
+    objects: &SchemaObjects,
+) -> Result<Vec<String>, TwinError> {
+    let allow = "SET allow_system_table_mods = on";
+    superuser
+        .batch_execute(allow)
+        .await
+        .map_err(TwinError::own)?;
+    let mut skipped = Vec::new();
+    for def in &objects.collations {
+        let session = if def.name.schema == "pg_catalog" {
+            superuser
+        } else {
+            planner
+        };
+        for (at, step) in ddl::collation(def).into_iter().enumerate() {
+            let failed = run(session, vec![step]).await?;
+            match failed.into_iter().next() {
+                None if at == 0 => break,
+                None => {
+                    skipped.push(format!(
+                        "collation {}: locale {} is not available here, another stands in",
+                        def.name, def.locale
+                    ));
+                    break;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    superuser
+        .batch_execute("RESET allow_system_table_mods")
+        .await
+        .map_err(TwinError::own)?;
+    Ok(skipped)
+}
+
 /// Checks of domains, once statistics are in.
 pub(super) async fn finish(
     planner: &OwnedSession,
     objects: &SchemaObjects,
 ) -> Result<Vec<String>, TwinError> {
-    run(planner, ddl::domain_checks(objects)).await
+    Ok(words(run(planner, ddl::domain_checks(objects)).await?))
 }
 
 async fn extensions(
@@ -93,28 +147,33 @@ async fn unknown_types(planner: &OwnedSession, objects: &SchemaObjects) -> BTree
     unknown
 }
 
+/// A step that failed, with the server's reason.
+type Failed = (Step, String);
+
+fn words(failed: Vec<Failed>) -> Vec<String> {
+    failed
+        .into_iter()
+        .map(|(step, why)| format!("{}: {why}", step.object))
+        .collect()
+}
+
 /// Runs statements, each in a transaction of its own, through the extended protocol: one statement a text, whatever a snapshot says.
-async fn run(session: &OwnedSession, steps: Vec<Step>) -> Result<Vec<String>, TwinError> {
+async fn run(session: &OwnedSession, steps: Vec<Step>) -> Result<Vec<Failed>, TwinError> {
     let mut waiting = steps;
-    let mut reasons = Vec::new();
-    for _ in 0..MAX_PASSES {
+    for pass in 1.. {
         let n = waiting.len();
-        let mut failed = Vec::new();
-        reasons.clear();
+        let mut failed: Vec<Failed> = Vec::new();
         for step in waiting {
             match session.execute_typed(&step.sql, &[]).await {
                 Ok(_) => {}
                 Err(error) if error.is_closed() => return Err(TwinError::own(error)),
-                Err(error) => {
-                    reasons.push(format!("{}: {}", step.object, reason(&error)));
-                    failed.push(step);
-                }
+                Err(error) => failed.push((step, reason(&error))),
             }
         }
-        if failed.is_empty() || failed.len() == n {
-            return Ok(reasons);
+        if failed.is_empty() || failed.len() == n || pass == MAX_PASSES {
+            return Ok(failed);
         }
-        waiting = failed;
+        waiting = failed.into_iter().map(|(step, _)| step).collect();
     }
-    Ok(reasons)
+    Ok(Vec::new())
 }

@@ -11,9 +11,10 @@ mod statistics;
 
 pub use array::{format_array, parse_array};
 pub use objects::{
-    CollationDef, ColumnDef, ConstraintDef, ConstraintKind, Dropped, ExtensionDef, FunctionDef,
-    IndexObject, PolicyDef, SchemaObjects, StatisticsDef, TableDef, TableKind, TypeDef, TypeShape,
-    ViewDef,
+    AggregateDef, CastDef, CollationDef, ColumnDef, ConstraintDef, ConstraintKind, Dropped,
+    ExtensionDef, FunctionDef, IndexObject, OperatorDef, PolicyDef, SchemaObjects,
+    SearchConfigurationDef, SearchDictionaryDef, StatisticsDef, TableDef, TableKind, TypeDef,
+    TypeShape, ViewDef,
 };
 pub use physical::{BrinMeta, Endpoint, GinMeta, HeightSource, PhysicalKind, PhysicalState};
 pub use statistics::{
@@ -31,6 +32,9 @@ pub const BLOCK_BYTES: u64 = 8192;
 pub struct PlannerState {
     /// `server_version_num`
     pub version_num: u32,
+    /// Role that was captured: row security asks for it by name.
+    #[serde(default)]
+    pub role: String,
     /// Encoding and locale of the database.
     pub locale: Locale,
     /// Planner settings as a new session of the audited role starts with, sorted by name: role and database settings included.
@@ -60,14 +64,20 @@ pub struct Locale {
     pub ctype: String,
     /// `datlocprovider`: `c` libc, `i` ICU, `b` builtin; `c` before 15.
     pub provider: String,
+    /// Locale of ICU or the builtin provider (`datlocale`, `daticulocale`).
+    #[serde(default)]
+    pub locale: Option<String>,
 }
 
 impl Locale {
-    /// Does the database compare bytes? Decides whether a plain b-tree serves LIKE prefixes: the only property of a collation that the
-    /// planner asks for, so one non-C locale can stand for any other (`facts`: 171 of 171 plans equal under another non-C locale).
+    /// Does the database compare bytes? Decides whether a plain b-tree serves LIKE prefixes.
     #[must_use]
     pub fn is_c(&self) -> bool {
-        self.provider != "i" && matches!(self.collate.as_str(), "C" | "POSIX")
+        match self.provider.as_str() {
+            "i" => false,
+            "b" => true,
+            _ => matches!(self.collate.as_str(), "C" | "POSIX"),
+        }
     }
 }
 

@@ -17,14 +17,22 @@ pub struct SchemaObjects {
     pub extensions: Vec<ExtensionDef>,
     /// User-defined collations.
     pub collations: Vec<CollationDef>,
-    /// User-defined text search configurations; the twin makes copies of `simple`.
-    pub search_configurations: Vec<RelationName>,
+    /// User-defined text search dictionaries.
+    pub search_dictionaries: Vec<SearchDictionaryDef>,
+    /// User-defined text search configurations.
+    pub search_configurations: Vec<SearchConfigurationDef>,
     /// Enums, domains, composite and range types.
     pub types: Vec<TypeDef>,
     /// Sequences, apart from those of identity columns.
     pub sequences: Vec<RelationName>,
     /// Functions, apart from triggers and those of extensions.
     pub functions: Vec<FunctionDef>,
+    /// Plain aggregates.
+    pub aggregates: Vec<AggregateDef>,
+    /// Operators.
+    pub operators: Vec<OperatorDef>,
+    /// Casts from or to user-defined types.
+    pub casts: Vec<CastDef>,
     /// Tables, partitioned tables, materialised views and foreign tables.
     pub tables: Vec<TableDef>,
     /// Views.
@@ -110,6 +118,10 @@ pub enum TypeShape {
         collation: Option<String>,
         /// Operator class of the subtype, as SQL, where it isn't the default.
         opclass: Option<String>,
+        /// Function that gives the distance of two values: estimates interpolate with it.
+        difference: Option<String>,
+        /// Name of its multirange type (14+).
+        multirange: Option<String>,
     },
 }
 
@@ -136,6 +148,9 @@ pub struct FunctionDef {
     pub security_definer: bool,
     /// Has settings of its own (`proconfig`): never inlined either.
     pub has_settings: bool,
+    /// The `search_path` among these.
+    #[serde(default)]
+    pub search_path: Option<String>,
     /// `procost`
     pub cost: f64,
     /// `prorows`
@@ -144,6 +159,67 @@ pub struct FunctionDef {
     pub body: Option<String>,
     /// The body is an SQL-standard one.
     pub sql_body: bool,
+}
+
+/// One text search dictionary.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchDictionaryDef {
+    /// Schema and name.
+    pub name: RelationName,
+    /// Template, as SQL.
+    pub template: String,
+    /// `dictinitoption`: options as SQL.
+    pub options: Option<String>,
+}
+
+/// One text search configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchConfigurationDef {
+    /// Schema and name.
+    pub name: RelationName,
+    /// Parser, as SQL.
+    pub parser: String,
+    /// Kind of token, and its dictionaries as SQL, in order.
+    pub mappings: Vec<(String, Vec<String>)>,
+}
+
+/// One aggregate. Functions and types are SQL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AggregateDef {
+    /// Schema and name.
+    pub name: RelationName,
+    /// Arguments, as SQL.
+    pub arguments: String,
+    /// `SFUNC`, `STYPE`, `FINALFUNC`, …: (option, value as SQL).
+    pub options: Vec<(String, String)>,
+    /// `proparallel`
+    pub parallel: String,
+}
+
+/// One operator. Functions, types and operators are SQL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorDef {
+    /// Schema and name.
+    pub name: RelationName,
+    /// `PROCEDURE`, `LEFTARG`, `RESTRICT`, …: (option, value as SQL).
+    pub options: Vec<(String, String)>,
+    /// `oprcanhash`
+    pub hashes: bool,
+    /// `oprcanmerge`
+    pub merges: bool,
+}
+
+/// One cast.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CastDef {
+    /// From, as SQL.
+    pub source: String,
+    /// To, as SQL.
+    pub target: String,
+    /// Function with its arguments; `None` for casts through text.
+    pub function: Option<String>,
+    /// `castcontext`: `e`, `a` or `i`.
+    pub context: String,
 }
 
 /// `pg_class.relkind` of relations with columns and pages.
@@ -172,6 +248,9 @@ pub struct TableDef {
     pub unlogged: bool,
     /// Columns in `attnum` order, dropped ones left out.
     pub columns: Vec<ColumnDef>,
+    /// `attnum` of dropped columns: they decide which columns a scan hands on, and the width of an INSERT.
+    #[serde(default)]
+    pub dropped: Vec<u16>,
     /// `pg_get_partkeydef`
     pub partition_key: Option<String>,
     /// Partitioned parent and `FOR VALUES …`, of a partition.
@@ -199,6 +278,9 @@ pub struct ColumnDef {
     pub not_null: bool,
     /// `attidentity`: empty, `a` or `d`.
     pub identity: String,
+    /// Sequence of an identity column.
+    #[serde(default)]
+    pub sequence: Option<RelationName>,
     /// `attgenerated`: empty, `s` or `v`.
     pub generated: String,
     /// Default or generation expression.

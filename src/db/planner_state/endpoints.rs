@@ -26,6 +26,8 @@ struct Target {
     table: RelationName,
     column: String,
     type_name: String,
+    descending: bool,
+    nulls_first: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,34 +92,81 @@ async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
     Ok(guarded)
 }
 
-/// Leading plain columns of valid, complete b-trees, of types that Postgres itself orders; tables whose policies would run are left out.
+/// Leading plain columns of valid, complete b-trees in the type's own order, of types whose order is Postgres's or an extension's code: nothing
+/// that users wrote runs. Tables whose policies would run are left out.
 fn targets() -> String {
     format!(
         "WITH RECURSIVE base(domain, at) AS (SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd' UNION ALL \
            SELECT b.domain, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.at AND t.typtype = 'd'), \
          resolved AS (SELECT t.oid, coalesce((SELECT b.at FROM base b JOIN pg_type x ON x.oid = b.at AND x.typtype <> 'd' WHERE b.domain = t.oid), t.oid) AS root FROM pg_type t) \
-         SELECT json_build_object('table', json_build_object('schema', n.nspname, 'name', t.relname), 'column', a.attname, 'type_name', format_type(r.root, NULL))::text \
-         FROM (SELECT DISTINCT i.indrelid, i.indkey[0] AS attnum FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam \
-           WHERE am.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] > 0) k \
-         JOIN pg_class t ON t.oid = k.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum \
+         SELECT json_build_object('table', json_build_object('schema', n.nspname, 'name', t.relname), 'column', a.attname, 'type_name', format_type(r.root, NULL), \
+           'descending', k.option & 1 = 1, 'nulls_first', k.option & 2 = 2)::text \
+         FROM (SELECT DISTINCT ON (i.indrelid, i.indkey[0]) i.indrelid, i.indkey[0] AS attnum, i.indoption[0] AS option, i.indcollation[0] AS collation \
+           FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam JOIN pg_opclass o ON o.oid = i.indclass[0] \
+           WHERE am.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] > 0 AND o.opcdefault \
+           ORDER BY i.indrelid, i.indkey[0], i.indnatts, i.indexrelid) k \
+         JOIN pg_class t ON t.oid = k.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum AND a.attcollation = k.collation \
          JOIN resolved r ON r.oid = a.atttypid JOIN pg_type y ON y.oid = r.root \
          WHERE {USER_SCHEMA} AND t.relkind IN ('r', 'm') AND t.relpersistence <> 't' AND t.relpages > 0 \
-           AND y.typnamespace = 'pg_catalog'::regnamespace AND y.typcategory IN ('N', 'D', 'S', 'T', 'U', 'I') AND r.root NOT IN ('jsonb'::regtype, 'bytea'::regtype) \
+           AND (y.typnamespace = 'pg_catalog'::regnamespace AND y.typtype IN ('b', 'r') AND y.typcategory <> 'A' AND r.root NOT IN ('jsonb'::regtype, 'bytea'::regtype) \
+             OR y.typtype = 'e' OR y.typtype = 'b' AND y.typelem = 0 AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = y.oid AND e.deptype = 'e')) \
            AND has_column_privilege(t.oid, a.attnum, 'SELECT') AND NOT row_security_active(t.oid) ORDER BY t.oid, a.attnum"
     )
 }
 
+/// Either end by one descent of the index: forwards, or backwards with NULLs at the other end.
 fn probe(target: &Target) -> String {
     let column = quote_identifier(&target.column);
     let table = target.table.to_sql();
-    let end = |direction: &str| {
+    let end = |direction: &str, forwards: bool| {
+        let nulls = if target.nulls_first == forwards {
+            "FIRST"
+        } else {
+            "LAST"
+        };
         format!(
-            "(SELECT {column} FROM ONLY {table} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)::text"
+            "(SELECT {column} FROM ONLY {table} WHERE {column} IS NOT NULL ORDER BY {column} {direction} NULLS {nulls} LIMIT 1)::text"
         )
     };
     format!(
         "SELECT /* pgassay */ json_build_object('min', {}, 'max', {})::text",
-        end("ASC"),
-        end("DESC")
+        end("ASC", !target.descending),
+        end("DESC", target.descending)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_any_index_are_one_descent_away() {
+        let ends = |descending, nulls_first| {
+            probe(&Target {
+                table: RelationName::new("public", "t"),
+                column: "a".into(),
+                type_name: "integer".into(),
+                descending,
+                nulls_first,
+            })
+        };
+        let orders = |sql: &str| -> Vec<String> {
+            sql.split("ORDER BY a ")
+                .skip(1)
+                .map(|rest| rest.split(" LIMIT").next().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(
+            orders(&ends(false, false)),
+            ["ASC NULLS LAST", "DESC NULLS FIRST"]
+        );
+        assert_eq!(
+            orders(&ends(true, false)),
+            ["ASC NULLS FIRST", "DESC NULLS LAST"]
+        );
+        assert_eq!(
+            orders(&ends(true, true)),
+            ["ASC NULLS LAST", "DESC NULLS FIRST"]
+        );
+    }
 }

@@ -8,6 +8,7 @@ mod heights;
 mod objects;
 mod operators;
 mod physical;
+mod probed_distinct;
 mod settings;
 mod statistics;
 
@@ -52,8 +53,13 @@ impl Audited {
         state.physical = physical::read(&mut reader).await?;
         state.column_statistics = statistics::read(&mut reader).await?;
         state.extended_statistics = extended::read(&mut reader).await?;
+        state.role = settings::role(&reader).await?;
         let mut gaps = std::mem::take(&mut reader.gaps);
+        let is_superuser = reader.is_superuser;
         reader.guarded.end().await?;
+        if !is_superuser {
+            state.extended_statistics = probed_distinct::read(self, &mut gaps).await?;
+        }
         heights::read(self, &mut state.physical, &mut gaps).await?;
         if endpoints == EndpointReads::Probe {
             state.endpoints = endpoints::read(self, &mut gaps).await?;

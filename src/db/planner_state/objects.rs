@@ -18,11 +18,23 @@ pub(super) async fn read(reader: &Reader<'_>) -> Result<SchemaObjects, DbError> 
                 &[],
             )
             .await?,
-        types: reader.rows("reading types", &types(), &[]).await?,
+        search_dictionaries: reader
+            .rows(
+                "reading text search dictionaries",
+                &search_dictionaries(),
+                &[],
+            )
+            .await?,
+        types: reader.rows("reading types", &types(version), &[]).await?,
         sequences: reader.rows("reading sequences", &sequences(), &[]).await?,
         functions: reader
             .rows("reading functions", &functions(version), &[])
             .await?,
+        aggregates: reader
+            .rows("reading aggregates", &aggregates(), &[])
+            .await?,
+        operators: reader.rows("reading operators", &operators(), &[]).await?,
+        casts: reader.rows("reading casts", &casts(), &[]).await?,
         tables: reader.rows("reading tables", &tables(), &[]).await?,
         views: reader.rows("reading views", &views(), &[]).await?,
         constraints: reader
@@ -76,7 +88,8 @@ fn collations(version: u32) -> String {
     };
     format!(
         "SELECT json_build_object('name', {}, 'provider', c.collprovider::text, 'locale', {locale}, 'deterministic', c.collisdeterministic)::text \
-         FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE {USER_SCHEMA} AND {} ORDER BY c.oid",
+         FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE {USER_SCHEMA} AND {} \
+           OR n.nspname = 'pg_catalog' AND c.collname NOT IN ('default', 'C', 'POSIX') AND EXISTS (SELECT FROM pg_attribute a WHERE a.attcollation = c.oid AND a.attrelid >= 16384) ORDER BY c.oid",
         name("c.collname"),
         own("pg_collation", "c.oid")
     )
@@ -84,13 +97,111 @@ fn collations(version: u32) -> String {
 
 fn search_configurations() -> String {
     format!(
-        "SELECT {}::text FROM pg_ts_config c JOIN pg_namespace n ON n.oid = c.cfgnamespace WHERE {USER_SCHEMA} AND {} ORDER BY c.oid",
+        "SELECT json_build_object('name', {}, 'parser', (SELECT quote_ident(pn.nspname) || '.' || quote_ident(p.prsname) FROM pg_ts_parser p \
+           JOIN pg_namespace pn ON pn.oid = p.prsnamespace WHERE p.oid = c.cfgparser), \
+           'mappings', (SELECT coalesce(json_agg(json_build_array(m.alias, m.dictionaries) ORDER BY m.alias), '[]') FROM ( \
+             SELECT t.alias, json_agg(quote_ident(dn.nspname) || '.' || quote_ident(d.dictname) ORDER BY k.mapseqno) AS dictionaries \
+             FROM pg_ts_config_map k JOIN ts_token_type(c.cfgparser) t ON t.tokid = k.maptokentype JOIN pg_ts_dict d ON d.oid = k.mapdict \
+             JOIN pg_namespace dn ON dn.oid = d.dictnamespace WHERE k.mapcfg = c.oid GROUP BY t.alias) m))::text \
+         FROM pg_ts_config c JOIN pg_namespace n ON n.oid = c.cfgnamespace WHERE {USER_SCHEMA} AND {} ORDER BY c.oid",
         name("c.cfgname"),
         own("pg_ts_config", "c.oid")
     )
 }
 
-fn types() -> String {
+fn search_dictionaries() -> String {
+    format!(
+        "SELECT json_build_object('name', {}, 'template', (SELECT quote_ident(tn.nspname) || '.' || quote_ident(t.tmplname) FROM pg_ts_template t \
+           JOIN pg_namespace tn ON tn.oid = t.tmplnamespace WHERE t.oid = d.dicttemplate), 'options', d.dictinitoption)::text \
+         FROM pg_ts_dict d JOIN pg_namespace n ON n.oid = d.dictnamespace WHERE {USER_SCHEMA} AND {} ORDER BY d.oid",
+        name("d.dictname"),
+        own("pg_ts_dict", "d.oid")
+    )
+}
+
+/// Functions by `regproc`, which qualifies them; options that are 0 or NULL left out.
+fn options(pairs: &[(&str, String)]) -> String {
+    let rows: Vec<String> = pairs
+        .iter()
+        .map(|(option, value)| format!("('{option}', {value})"))
+        .collect();
+    format!(
+        "(SELECT json_agg(json_build_array(o.k, o.v)) FROM (VALUES {}) o(k, v) WHERE o.v IS NOT NULL)",
+        rows.join(", ")
+    )
+}
+
+fn function_option(column: &str) -> String {
+    format!("CASE WHEN {column}::oid <> 0 THEN {column}::regproc::text END")
+}
+
+fn operator_option(column: &str) -> String {
+    format!(
+        "(SELECT 'OPERATOR(' || quote_ident(x.nspname) || '.' || y.oprname || ')' FROM pg_operator y JOIN pg_namespace x ON x.oid = y.oprnamespace WHERE y.oid = {column})"
+    )
+}
+
+fn aggregates() -> String {
+    let options = options(&[
+        ("SFUNC", function_option("a.aggtransfn")),
+        ("STYPE", "format_type(a.aggtranstype, NULL)".to_owned()),
+        ("SSPACE", "nullif(a.aggtransspace, 0)::text".to_owned()),
+        ("FINALFUNC", function_option("a.aggfinalfn")),
+        ("COMBINEFUNC", function_option("a.aggcombinefn")),
+        ("SERIALFUNC", function_option("a.aggserialfn")),
+        ("DESERIALFUNC", function_option("a.aggdeserialfn")),
+        ("INITCOND", "quote_literal(a.agginitval)".to_owned()),
+        ("SORTOP", operator_option("a.aggsortop")),
+    ]);
+    format!(
+        "SELECT json_build_object('name', {}, 'arguments', pg_get_function_identity_arguments(p.oid), 'options', {options}, 'parallel', p.proparallel::text)::text \
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_aggregate a ON a.aggfnoid = p.oid \
+         WHERE {USER_SCHEMA} AND {} AND a.aggkind = 'n' ORDER BY p.oid",
+        name("p.proname"),
+        own("pg_proc", "p.oid")
+    )
+}
+
+fn operators() -> String {
+    let options = options(&[
+        ("PROCEDURE", function_option("o.oprcode")),
+        (
+            "LEFTARG",
+            "CASE WHEN o.oprleft <> 0 THEN format_type(o.oprleft, NULL) END".to_owned(),
+        ),
+        (
+            "RIGHTARG",
+            "CASE WHEN o.oprright <> 0 THEN format_type(o.oprright, NULL) END".to_owned(),
+        ),
+        ("COMMUTATOR", operator_option("o.oprcom")),
+        ("NEGATOR", operator_option("o.oprnegate")),
+        ("RESTRICT", function_option("o.oprrest")),
+        ("JOIN", function_option("o.oprjoin")),
+    ]);
+    format!(
+        "SELECT json_build_object('name', {}, 'options', {options}, 'hashes', o.oprcanhash, 'merges', o.oprcanmerge)::text \
+         FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE {USER_SCHEMA} AND {} AND o.oprcode <> 0 ORDER BY o.oid",
+        name("o.oprname"),
+        own("pg_operator", "o.oid")
+    )
+}
+
+fn casts() -> String {
+    format!(
+        "SELECT json_build_object('source', format_type(k.castsource, NULL), 'target', format_type(k.casttarget, NULL), \
+           'function', CASE WHEN k.castfunc <> 0 THEN k.castfunc::regprocedure::text END, 'context', k.castcontext::text)::text \
+         FROM pg_cast k WHERE k.oid >= 16384 AND k.castmethod IN ('f', 'i') AND {} \
+           AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_cast'::regclass AND i.objid = k.oid AND i.deptype = 'i') ORDER BY k.oid",
+        own("pg_cast", "k.oid")
+    )
+}
+
+fn types(version: u32) -> String {
+    let multirange = if version >= 140_000 {
+        "(SELECT quote_ident(mn.nspname) || '.' || quote_ident(m.typname) FROM pg_type m JOIN pg_namespace mn ON mn.oid = m.typnamespace WHERE m.oid = r.rngmultitypid)"
+    } else {
+        "NULL"
+    };
     format!(
         "SELECT json_build_object('name', {}, 'shape', CASE t.typtype \
            WHEN 'e' THEN json_build_object('enum', (SELECT coalesce(json_agg(l.enumlabel ORDER BY l.enumsortorder), '[]') FROM pg_enum l WHERE l.enumtypid = t.oid)) \
@@ -102,7 +213,8 @@ fn types() -> String {
              FROM pg_attribute a JOIN pg_type at ON at.oid = a.atttypid WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)) \
            ELSE (SELECT json_build_object('range', json_build_object('subtype', format_type(r.rngsubtype, NULL), \
              'collation', CASE WHEN r.rngcollation <> 0 AND r.rngcollation <> s.typcollation THEN r.rngcollation::regcollation::text END, \
-             'opclass', CASE WHEN NOT o.opcdefault THEN quote_ident(opn.nspname) || '.' || quote_ident(o.opcname) END)) \
+             'opclass', CASE WHEN NOT o.opcdefault THEN quote_ident(opn.nspname) || '.' || quote_ident(o.opcname) END, \
+             'difference', CASE WHEN r.rngsubdiff::oid <> 0 THEN r.rngsubdiff::regproc::text END, 'multirange', {multirange})) \
              FROM pg_range r JOIN pg_type s ON s.oid = r.rngsubtype JOIN pg_opclass o ON o.oid = r.rngsubopc JOIN pg_namespace opn ON opn.oid = o.opcnamespace \
              WHERE r.rngtypid = t.oid) END)::text \
          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_type b ON b.oid = t.typbasetype \
@@ -133,10 +245,12 @@ fn functions(version: u32) -> String {
     format!(
         "SELECT json_build_object('name', {}, 'arguments', pg_get_function_arguments(p.oid), 'result', pg_get_function_result(p.oid), \
            'has_out', p.proallargtypes IS NOT NULL, 'language', l.lanname, 'volatility', p.provolatile::text, 'parallel', p.proparallel::text, \
-           'strict', p.proisstrict, 'security_definer', p.prosecdef, 'has_settings', p.proconfig IS NOT NULL, 'cost', p.procost, 'rows', p.prorows, \
+           'strict', p.proisstrict, 'security_definer', p.prosecdef, 'has_settings', p.proconfig IS NOT NULL, \
+           'search_path', (SELECT substr(c, 13) FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=%'), 'cost', p.procost, 'rows', p.prorows, \
            'body', CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN {body} END, 'sql_body', {sql_body})::text \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang \
-         WHERE {USER_SCHEMA} AND {} AND p.prokind = 'f' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) ORDER BY p.oid",
+         WHERE {USER_SCHEMA} AND {} AND p.prokind IN ('f', 'w') AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) \
+           AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_proc'::regclass AND i.objid = p.oid AND i.deptype = 'i') ORDER BY p.oid",
         name("p.proname"),
         own("pg_proc", "p.oid")
     )
@@ -148,9 +262,13 @@ fn tables() -> String {
            'unlogged', c.relpersistence = 'u', \
            'columns', (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'type_name', format_type(a.atttypid, a.atttypmod), \
              'collation', CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END, \
-             'not_null', a.attnotnull, 'identity', a.attidentity::text, 'generated', a.attgenerated::text, 'expression', pg_get_expr(d.adbin, d.adrelid)) ORDER BY a.attnum), '[]') \
+             'not_null', a.attnotnull, 'identity', a.attidentity::text, \
+             'sequence', CASE WHEN a.attidentity <> '' THEN (SELECT json_build_object('schema', sn.nspname, 'name', sc.relname) FROM pg_depend sd JOIN pg_class sc ON sc.oid = sd.objid \
+               JOIN pg_namespace sn ON sn.oid = sc.relnamespace WHERE sd.classid = 'pg_class'::regclass AND sd.refclassid = 'pg_class'::regclass AND sd.refobjid = a.attrelid \
+               AND sd.refobjsubid = a.attnum AND sd.deptype = 'i' AND sc.relkind = 'S' LIMIT 1) END, 'generated', a.attgenerated::text, 'expression', pg_get_expr(d.adbin, d.adrelid)) ORDER BY a.attnum), '[]') \
              FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), \
+           'dropped', (SELECT coalesce(json_agg(a.attnum ORDER BY a.attnum), '[]') FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attisdropped), \
            'partition_key', CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, \
            'partition_of', CASE WHEN c.relispartition THEN (SELECT json_build_array({}, pg_get_expr(c.relpartbound, c.oid)) FROM pg_inherits h WHERE h.inhrelid = c.oid) END, \
            'inherits', CASE WHEN c.relispartition THEN '[]' ELSE (SELECT coalesce(json_agg({} ORDER BY h.inhseqno), '[]') FROM pg_inherits h WHERE h.inhrelid = c.oid) END, \
@@ -234,8 +352,12 @@ async fn dropped(reader: &Reader<'_>) -> Result<Vec<Dropped>, DbError> {
         )
     };
     let parts = [
-        part("aggregate", "pg_proc", "pronamespace", "o.prokind = 'a'"),
-        part("operator", "pg_operator", "oprnamespace", "true"),
+        part(
+            "ordered-set aggregate",
+            "pg_proc",
+            "pronamespace",
+            "EXISTS (SELECT FROM pg_aggregate a WHERE a.aggfnoid = o.oid AND a.aggkind <> 'n')",
+        ),
         part("operator class", "pg_opclass", "opcnamespace", "true"),
         part(
             "base type",

@@ -126,7 +126,7 @@ const TYPES: &str = "SELECT json_build_object('oid', t.oid::int8, 'name', format
     'base', t.typbasetype::int8, 'element', CASE WHEN t.typlen = -1 THEN t.typelem::int8 ELSE 0 END, \
     'coercible', (SELECT coalesce(json_agg(k.casttarget::int8 ORDER BY k.casttarget), '[]') FROM pg_cast k WHERE k.castsource = t.oid AND k.castmethod = 'b' AND k.castcontext = 'i'))::text \
     FROM pg_type t WHERE t.oid IN (SELECT atttypid FROM pg_attribute UNION SELECT e.typelem FROM pg_attribute a JOIN pg_type e ON e.oid = a.atttypid) \
-    OR t.typtype = 'd' OR t.oid IN (SELECT typbasetype FROM pg_type WHERE typtype = 'd') \
+    OR t.typtype IN ('d', 'r') OR t.oid IN (SELECT typbasetype FROM pg_type WHERE typtype = 'd') \
     OR t.oid IN (SELECT b.typelem FROM pg_type d JOIN pg_type b ON b.oid = d.typbasetype WHERE d.typtype = 'd')";
 
 const CLASSES: &str = "SELECT json_build_object('input', c.opcintype::int8, 'method', am.amname, \

@@ -9,9 +9,14 @@ pub(super) async fn locale(reader: &Reader<'_>) -> Result<Locale, DbError> {
     } else {
         "'c'"
     };
+    let locale = match reader.version_num() {
+        170_000.. => "datlocale",
+        150_000.. => "daticulocale",
+        _ => "NULL",
+    };
     let sql = format!(
         "SELECT json_build_object('encoding', pg_encoding_to_char(encoding), 'collate', coalesce(datcollate::text, ''), \
-         'ctype', coalesce(datctype::text, ''), 'provider', {provider})::text FROM pg_database WHERE datname = current_database()"
+         'ctype', coalesce(datctype::text, ''), 'provider', {provider}, 'locale', {locale})::text FROM pg_database WHERE datname = current_database()"
     );
     let rows: Vec<Locale> = reader.rows("reading the locale", &sql, &[]).await?;
     Ok(rows.into_iter().next().unwrap_or_default())
@@ -26,4 +31,10 @@ pub(super) async fn settings(reader: &Reader<'_>) -> Result<Vec<PlannerSetting>,
         'default_statistics_target', 'default_text_search_config', 'row_security', 'extra_float_digits', 'lc_monetary')) \
         ORDER BY name";
     reader.rows("reading planner settings", sql, &[]).await
+}
+
+pub(super) async fn role(reader: &Reader<'_>) -> Result<String, DbError> {
+    let sql = "SELECT to_json(current_user)::text";
+    let rows: Vec<String> = reader.rows("reading the role", sql, &[]).await?;
+    Ok(rows.into_iter().next().unwrap_or_default())
 }

@@ -179,13 +179,14 @@ async fn from_view(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbE
     };
     let sql = format!(
         "SELECT json_build_object('relation', json_build_object('schema', s.schemaname, 'name', s.tablename), 'column', s.attname, \
-           'is_index', c.relkind IN ('i', 'I'), 'key', a.attnum, 'type_oid', a.atttypid::int8, \
+           'is_index', c.relkind IN ('i', 'I'), 'key', a.attnum, 'type_oid', ({KEY_TYPE})::int8, \
            'collation', CASE WHEN a.attcollation <> 0 THEN a.attcollation::regcollation::text END, 'inherited', s.inherited, \
            'null_frac', s.null_frac, 'width', s.avg_width, 'n_distinct', s.n_distinct, 'common', s.most_common_vals::text, \
            'common_frequencies', s.most_common_freqs, 'histogram', s.histogram_bounds::text, 'correlation', s.correlation, \
            'elements', s.most_common_elems::text, 'element_frequencies', s.most_common_elem_freqs, 'element_counts', s.elem_count_histogram, {ranges})::text \
          FROM pg_stats s JOIN pg_namespace n ON n.nspname = s.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.tablename \
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname \
+         LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_opclass o ON o.oid = i.indclass[a.attnum - 1] \
          WHERE c.oid = ANY ($1) AND {USER_SCHEMA} ORDER BY c.oid, a.attnum, s.inherited"
     );
     let mut found = Vec::new();
@@ -200,8 +201,33 @@ async fn from_view(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbE
         found.extend(rows.into_iter().map(|row| row.resolve(&operators)));
     }
     hidden(reader).await?;
+    if reader.version_num() < 170_000 {
+        hidden_ranges(reader).await?;
+    }
     Ok(found)
 }
+
+/// Columns of ranges: `pg_stats` shows their histograms from 17 on.
+async fn hidden_ranges(reader: &mut Reader<'_>) -> Result<(), DbError> {
+    let sql = format!(
+        "SELECT count(*)::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid \
+         WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype IN ('r', 'm') AND {USER_SCHEMA}"
+    );
+    let n: Vec<usize> = reader.rows("counting columns of ranges", &sql, &[]).await?;
+    if let Some(n) = n.first().filter(|n| **n > 0) {
+        reader.gaps.push(gap(
+            "histograms of range columns",
+            *n,
+            "only a superuser can read them before 17: conditions on ranges are estimated by default values",
+        ));
+    }
+    Ok(())
+}
+
+/// The type of what is indexed: an index's own column may have its operator class's storage type instead (`opckeytype`: integers for
+/// trigrams, elements for arrays).
+const KEY_TYPE: &str = "CASE WHEN coalesce(o.opckeytype, 0) = 0 THEN a.atttypid WHEN o.opcintype = 'anyarray'::regtype \
+    THEN coalesce((SELECT y.typarray FROM pg_type y WHERE y.oid = a.atttypid), 0) ELSE o.opcintype END";
 
 /// Columns whose statistics the role may not see.
 async fn hidden(reader: &mut Reader<'_>) -> Result<(), DbError> {

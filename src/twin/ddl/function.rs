@@ -60,8 +60,10 @@ fn attributes(def: &FunctionDef) -> Vec<String> {
     if def.security_definer {
         attributes.push("SECURITY DEFINER".to_owned());
     }
-    if def.has_settings {
-        attributes.push("SET search_path FROM CURRENT".to_owned());
+    match &def.search_path {
+        Some(path) => attributes.push(format!("SET search_path = {path}")),
+        None if def.has_settings => attributes.push("SET search_path FROM CURRENT".to_owned()),
+        None => {}
     }
     if def.cost > 0.0 {
         attributes.push(format!("COST {}", def.cost));

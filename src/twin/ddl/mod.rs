@@ -4,6 +4,8 @@
 //! can do no more than that role. Statements go through the extended protocol, which takes one statement and no more.
 
 mod function;
+mod operator;
+mod search;
 mod table;
 
 use crate::{
@@ -87,9 +89,8 @@ pub(super) fn extension(extension: &ExtensionDef, trusted: bool) -> Option<Step>
 }
 
 /// What must stand before statistics can be loaded, in an order that mostly satisfies dependencies; what fails is tried again after the rest.
-/// `unknown` says which type names the server lacks.
 #[must_use]
-pub(super) fn definitions(objects: &SchemaObjects, unknown: &dyn Fn(&str) -> bool) -> Vec<Step> {
+pub(super) fn definitions(objects: &SchemaObjects) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     steps.extend(objects.functions.iter().map(function::create));
     steps.extend(objects.sequences.iter().map(|name| {
@@ -99,9 +100,14 @@ pub(super) fn definitions(objects: &SchemaObjects, unknown: &dyn Fn(&str) -> boo
             format!("CREATE SEQUENCE {}", name.to_sql()),
         )
     }));
-    steps.extend(objects.tables.iter().map(|t| table::create(t, unknown)));
+    steps.extend(tables(objects, &|_| false));
+    steps.extend(objects.tables.iter().filter_map(table::drop_columns));
     steps.extend(objects.tables.iter().flat_map(table::defaults));
+    steps.extend(objects.tables.iter().flat_map(table::inherit));
     steps.extend(objects.tables.iter().filter_map(table::attach));
+    steps.extend(objects.aggregates.iter().map(operator::aggregate));
+    steps.extend(objects.operators.iter().filter_map(operator::operator));
+    steps.extend(objects.casts.iter().map(operator::cast));
     steps.extend(objects.views.iter().map(view));
     steps.extend(constraints(objects));
     steps.extend(objects.indexes.iter().filter_map(index));
@@ -118,17 +124,28 @@ pub(super) fn definitions(objects: &SchemaObjects, unknown: &dyn Fn(&str) -> boo
     steps
 }
 
-/// Types, collations and text search configurations: before tables.
+/// The tables by themselves. `unknown` says which type names the server lacks.
+#[must_use]
+pub(super) fn tables(objects: &SchemaObjects, unknown: &dyn Fn(&str) -> bool) -> Vec<Step> {
+    (objects.tables.iter())
+        .map(|table| table::create(table, unknown))
+        .collect()
+}
+
+/// Types and text search configurations: before tables.
 #[must_use]
 pub(super) fn types(objects: &SchemaObjects) -> Vec<Step> {
-    let mut steps: Vec<Step> = objects.collations.iter().map(collation).collect();
-    steps.extend(objects.search_configurations.iter().map(|name| {
-        let sql = format!(
-            "CREATE TEXT SEARCH CONFIGURATION {} (COPY = pg_catalog.simple)",
-            name.to_sql()
-        );
-        Step::new("text search configuration", name, sql)
-    }));
+    let mut steps: Vec<Step> = objects
+        .search_dictionaries
+        .iter()
+        .map(search::dictionary)
+        .collect();
+    steps.extend(
+        objects
+            .search_configurations
+            .iter()
+            .flat_map(search::configuration),
+    );
     steps.extend(objects.types.iter().map(user_type));
     steps
 }
@@ -194,6 +211,8 @@ fn user_type(def: &TypeDef) -> Step {
             subtype,
             collation,
             opclass,
+            difference,
+            multirange,
         } => {
             let mut options = format!("SUBTYPE = {subtype}");
             if let Some(opclass) = opclass {
@@ -202,21 +221,51 @@ fn user_type(def: &TypeDef) -> Step {
             if let Some(collation) = collation {
                 options.push_str(&format!(", COLLATION = {collation}"));
             }
+            if let Some(difference) = difference {
+                options.push_str(&format!(", SUBTYPE_DIFF = {difference}"));
+            }
+            if let Some(multirange) = multirange {
+                options.push_str(&format!(", MULTIRANGE_TYPE_NAME = {multirange}"));
+            }
             format!("CREATE TYPE {name} AS RANGE ({options})")
         }
     };
     Step::new("type", &def.name, sql)
 }
 
-fn collation(def: &CollationDef) -> Step {
-    let provider = if def.provider == "i" { "icu" } else { "libc" };
-    let sql = format!(
-        "CREATE COLLATION {} (PROVIDER = {provider}, LOCALE = {}, DETERMINISTIC = {})",
-        def.name.to_sql(),
-        quote_literal(&def.locale),
-        def.deterministic
-    );
-    Step::new("collation", &def.name, sql)
+/// Ways to make a collation, best first: a machine may lack the libc locale, or the server ICU.
+#[must_use]
+pub(super) fn collation(def: &CollationDef) -> Vec<Step> {
+    let name = def.name.to_sql();
+    let create = |options: String| {
+        let sql = format!("CREATE COLLATION IF NOT EXISTS {name} ({options})");
+        Step::new("collation", &def.name, sql)
+    };
+    let locale = quote_literal(&def.locale);
+    let icu = |locale: &str| {
+        format!(
+            "PROVIDER = icu, LOCALE = {}, DETERMINISTIC = {}",
+            quote_literal(locale),
+            def.deterministic
+        )
+    };
+    let mut ways = match def.provider.as_str() {
+        "i" => vec![create(icu(&def.locale))],
+        "b" => vec![create(format!("PROVIDER = builtin, LOCALE = {locale}"))],
+        _ => vec![
+            create(format!("PROVIDER = libc, LOCALE = {locale}")),
+            create(icu(&language_tag(&def.locale))),
+        ],
+    };
+    ways.push(create("PROVIDER = libc, LOCALE = 'C.UTF-8'".to_owned()));
+    ways
+}
+
+/// `de_AT.UTF-8@euro` → `de-AT`
+#[must_use]
+pub(super) fn language_tag(locale: &str) -> String {
+    let end = locale.find(['.', '@']).unwrap_or(locale.len());
+    locale[..end].replace('_', "-")
 }
 
 fn view(def: &ViewDef) -> Step {
@@ -417,7 +466,7 @@ mod tests {
             tables: vec![table],
             ..SchemaObjects::default()
         };
-        let steps = definitions(&objects, &|name| name == "public.geometry");
+        let steps = tables(&objects, &|name| name == "public.geometry");
         assert_eq!(steps[0].sql, "CREATE TABLE public.places (at bytea)");
     }
 }

@@ -23,3 +23,4 @@ mod server;
 #[allow(dead_code, reason = "for every topic to use")]
 mod support;
 mod tidy;
+mod twin;

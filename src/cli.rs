@@ -146,12 +146,34 @@ pub enum ColorChoice {
     Never,
 }
 
+/// Where plans come from when the audited server is not asked.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TwinArgs {
+    /// Snapshot of `pgassay capture`, in place of a database
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "database_url",
+        help_heading = "Inputs"
+    )]
+    pub snapshot: Option<PathBuf>,
+    /// Folder with Postgres's server binaries: plans are priced in a throwaway server [env: PGASSAY_PG_BIN]
+    #[arg(long, value_name = "DIR", help_heading = "Inputs")]
+    pub pg_bin: Option<PathBuf>,
+    /// Download server binaries of the right version where there are none
+    #[arg(long, help_heading = "Inputs")]
+    pub fetch_server: bool,
+}
+
 /// `pgassay audit`
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     /// The database.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// In place of the database.
+    #[command(flatten)]
+    pub twin: TwinArgs,
     /// Query log, or a .sql file of statements; - is stdin. Repeatable
     #[arg(long = "log", value_name = "FILE", help_heading = "Inputs")]
     pub logs: Vec<PathBuf>,
@@ -181,6 +203,9 @@ pub struct CheckArgs {
     /// The database.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// In place of the database.
+    #[command(flatten)]
+    pub twin: TwinArgs,
     /// How logs are read.
     #[command(flatten)]
     pub log: LogArgs,
@@ -230,6 +255,9 @@ pub struct MigrateArgs {
     /// The database.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// In place of the database.
+    #[command(flatten)]
+    pub twin: TwinArgs,
     /// Query log for the audit. Repeatable
     #[arg(
         long = "log",
@@ -306,9 +334,9 @@ pub struct CaptureArgs {
     /// File to write; its name usually ends in .pgassay
     #[arg(long, short, value_name = "FILE", required_unless_present = "show")]
     pub output: Option<PathBuf>,
-    /// Values to leave out. Required: the file holds real column values from the planner's statistics
-    #[arg(long, value_enum, value_name = "HOW", required_unless_present = "show")]
-    pub redact: Option<Redact>,
+    /// What happens to values that the planner's statistics and the statements hold
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub redact: Redact,
     /// Do not probe the ends of b-tree indexes
     #[arg(long)]
     pub no_endpoints: bool,
@@ -318,9 +346,14 @@ pub struct CaptureArgs {
 }
 
 /// `--redact`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Redact {
-    /// Everything that the planner's statistics hold stays; the only choice so far
+    /// Times, keys, codes, enum labels and constants of the schema's own SQL stay; texts and other numbers are faked
+    #[default]
+    Default,
+    /// No value stays
+    All,
+    /// Everything stays
     None,
 }
 
@@ -352,6 +385,9 @@ pub struct PlanArgs {
     /// Folder with Postgres's server binaries [env: PGASSAY_PG_BIN]
     #[arg(long, value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
+    /// Download server binaries of the right version where there are none
+    #[arg(long)]
+    pub fetch_server: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t = PlanFormat::Terminal, value_name = "FORMAT")]
     pub format: PlanFormat,

@@ -11,18 +11,21 @@ use super::{
     gather::{self, Gathered},
     locate,
     logs::{Depth, LogInputs},
-    write,
+    snapshot as file, twin, write,
 };
 use crate::{
     advise::{self, Advice, NoPlanner, WhatIf},
     catalog::Catalog,
     cli::{
         AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs, StatementsFrom,
+        TwinArgs,
     },
-    db::{Audited, LivePlanner, RealPlanner},
+    db::{Audited, EndpointReads, LivePlanner, RealPlanner},
     finding::{Location, LocationKind, Report, RuleStatus, RunCost},
+    plan::WhatIfKind,
     rules::{self, Audit, RULES, Rule, Scope, Settings},
     snapshot::Snapshot,
+    twin::Twin,
     workload::{Query, Workload},
 };
 
@@ -35,6 +38,8 @@ pub struct Inputs<'a> {
     pub logs: LogInputs,
     /// Whose statements, when both are given.
     pub statements: StatementsFrom,
+    /// What was captured before, in place of the database.
+    pub captured: Option<Snapshot>,
 }
 
 /// How it is judged.
@@ -74,8 +79,8 @@ pub struct Conclusion {
 pub enum Pricing<'a> {
     /// Nobody: no EXPLAIN is sent.
     Nobody,
-    /// The audited server, with HypoPG where it has it.
-    Audited,
+    /// A twin of the same major version; else the audited server, with HypoPG where it has it; else a newer twin.
+    Best(twin::Source<'a>),
     /// A server of our own, on which indexes are really built and rolled back.
     Real(&'a RealPlanner),
 }
@@ -95,11 +100,17 @@ pub async fn run_audit(
     let Gathered {
         snapshot,
         failed,
-        notes,
+        mut notes,
         ..
     } = gather::gather(inputs, context).await?;
     let spinner = context.spinner("pricing index candidates");
-    let advice = priced(&snapshot, server.as_ref(), pricing, judging).await;
+    let asked = Asked {
+        snapshot: &snapshot,
+        server: server.as_ref(),
+        judging,
+        context,
+    };
+    let advice = asked.priced(pricing, &mut notes).await;
     spinner.say("judging");
     let audit = Audit {
         snapshot: &snapshot,
@@ -116,23 +127,93 @@ pub async fn run_audit(
     })
 }
 
-/// Asks for advice, with the planner that `pricing` names.
-async fn priced(
-    snapshot: &Snapshot,
-    server: Option<&Audited>,
-    pricing: Pricing<'_>,
-    judging: &Judging,
-) -> Advice {
-    let Some(catalog) = &snapshot.catalog else {
-        return Advice::default();
-    };
-    match (pricing, server) {
-        (Pricing::Real(planner), _) => advice(catalog, snapshot, planner, judging).await,
-        (Pricing::Audited, Some(server)) => {
-            let planner = LivePlanner::new(server.clone(), catalog);
-            advice(catalog, snapshot, &planner, judging).await
+/// What advice is asked about.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    snapshot: &'a Snapshot,
+    server: Option<&'a Audited>,
+    judging: &'a Judging,
+    context: &'a Context,
+}
+
+impl Asked<'_> {
+    /// Asks for advice, with the planner that `pricing` names.
+    async fn priced(self, pricing: Pricing<'_>, notes: &mut Vec<String>) -> Advice {
+        let Some(catalog) = &self.snapshot.catalog else {
+            return Advice::default();
+        };
+        let source = match pricing {
+            Pricing::Real(planner) => return self.advice(catalog, planner).await,
+            Pricing::Nobody => return self.advice(catalog, &NoPlanner).await,
+            Pricing::Best(source) => source,
+        };
+        if self.judging.rules.is_empty() {
+            return Advice::default();
         }
-        _ => advice(catalog, snapshot, &NoPlanner, judging).await,
+        let live = self
+            .server
+            .map(|server| LivePlanner::new(server.clone(), catalog));
+        let has_hypopg = live
+            .as_ref()
+            .is_some_and(|live| live.kind() != WhatIfKind::None);
+        match Box::pin(self.twin(source, has_hypopg, notes)).await {
+            Some(twin) => self.advice(catalog, &twin).await,
+            None => match &live {
+                Some(live) => self.advice(catalog, live).await,
+                None => self.advice(catalog, &NoPlanner).await,
+            },
+        }
+    }
+
+    /// A twin, where one can be had and is the best choice.
+    async fn twin(
+        self,
+        source: twin::Source<'_>,
+        has_hypopg: bool,
+        notes: &mut Vec<String>,
+    ) -> Option<Twin> {
+        let built = match (&self.snapshot.planner, self.server) {
+            (Some(planner), _) => twin::build(planner.clone(), source, self.context).await,
+            (None, Some(server)) => {
+                let major = u16::try_from(server.version_num() / 10_000).unwrap_or(0);
+                let at_hand = source.exact(major, self.context).is_ok();
+                if has_hypopg && !at_hand {
+                    return None;
+                }
+                // an audit leaves the counters of index usage as they are
+                let is_superuser = (self.snapshot.catalog.as_ref())
+                    .is_some_and(|catalog| catalog.server.is_superuser);
+                let endpoints = if is_superuser {
+                    EndpointReads::Probe
+                } else {
+                    EndpointReads::Skip
+                };
+                match server.planner_state(endpoints).await {
+                    Ok(planner) => twin::build(planner, source, self.context).await,
+                    Err(error) => Err(error.into()),
+                }
+            }
+            (None, None) => return None,
+        };
+        match built {
+            Ok(twin) => {
+                notes.extend(twin::remarks(&twin));
+                Some(twin)
+            }
+            Err(error) if has_hypopg => {
+                notes.push(format!("{error}: indexes are priced by HypoPG"));
+                None
+            }
+            Err(error) => {
+                notes.push(format!("{error}: indexes could not be priced"));
+                None
+            }
+        }
+    }
+
+    /// Asks for advice about the statements within the scope.
+    async fn advice<W: WhatIf + Sync>(self, catalog: &Catalog, what_if: &W) -> Advice {
+        advice(catalog, self.snapshot, what_if, self.judging).await
     }
 }
 
@@ -181,6 +262,7 @@ fn run_cost(started: Instant, server: Option<&Audited>) -> RunCost {
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) server: &'a ServerArgs,
+    pub(super) twin: &'a TwinArgs,
     pub(super) naming: Naming,
     pub(super) logs: &'a [PathBuf],
     pub(super) log: &'a LogArgs,
@@ -197,6 +279,7 @@ pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, 
     let config = Config::load(args.judge.config.as_deref())?;
     let request = Request {
         server: &args.server,
+        twin: &args.twin,
         naming: if args.logs.is_empty() {
             Naming::Always
         } else {
@@ -251,21 +334,29 @@ impl Request<'_> {
         if judging.rules.is_empty() {
             logs.depth = Depth::Statistics;
         }
-        let (server, unreachable) = match connect::connect(self.server, self.naming, context).await
-        {
-            Ok(server) => (server, None),
-            Err(error) if self.logs.is_empty() => return Err(error),
-            Err(error) => (None, Some(error)),
+        let captured = self.twin.snapshot.as_deref().map(file::open).transpose()?;
+        let (server, unreachable) = match &captured {
+            Some(_) => (None, None),
+            None => match connect::connect(self.server, self.naming, context).await {
+                Ok(server) => (server, None),
+                Err(error) if self.logs.is_empty() => return Err(error),
+                Err(error) => (None, Some(error)),
+            },
         };
         let inputs = Inputs {
             server: server.as_ref(),
             logs,
             statements: self.log.statements,
+            captured,
         };
         let pricing = if self.server.no_explain {
             Pricing::Nobody
         } else {
-            Pricing::Audited
+            Pricing::Best(twin::Source {
+                pg_bin: self.twin.pg_bin.as_deref(),
+                fetch: self.twin.fetch_server,
+                as_major: None,
+            })
         };
         let mut conclusion = run_audit(inputs, pricing, &judging, context).await?;
         conclusion.failed.extend(unreachable);

@@ -2,9 +2,10 @@
 
 use super::{Context, Error, ErrorKind, Outcome, connect, path_text, snapshot as file};
 use crate::{
-    cli::CaptureArgs,
+    cli::{CaptureArgs, Redact},
     db::EndpointReads,
-    snapshot::{CaptureFacts, Redaction, Snapshot},
+    snapshot::{self, CaptureFacts, Redaction, Snapshot},
+    workload::Workload,
 };
 
 /// Runs the command.
@@ -21,9 +22,12 @@ pub(super) async fn run(args: &CaptureArgs, context: &Context) -> Result<Outcome
         .output
         .as_ref()
         .ok_or_else(|| Error::new(ErrorKind::Usage, "no file to write: -o FILE"))?;
-    let snapshot = capture(args, context).await?;
+    let mut snapshot = capture(args, context).await?;
+    snapshot::redact(&mut snapshot, redaction(args.redact));
+    for line in describe(&snapshot).lines() {
+        context.remark(line);
+    }
     let n_bytes = file::save(&snapshot, path)?;
-    context.remark(&describe(&snapshot));
     context.remark(&format!("wrote {} ({n_bytes} bytes)", path_text(path)));
     Ok(Outcome::Clean)
 }
@@ -41,17 +45,31 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
     let catalog = audited.catalog().await?;
     spinner.say("reading planner statistics");
     let planner = audited.planner_state(endpoints).await?;
+    spinner.say("reading pg_stat_statements");
+    let mut workload = Workload::default();
+    match audited.statements().await {
+        Ok((entries, facts)) => workload.add_pg_stat_statements(entries, facts),
+        Err(error) => context.remark(&format!("{error}: the file holds no statements")),
+    }
     Ok(Snapshot {
         capture: Some(CaptureFacts {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             at: context.now.to_string(),
-            redaction: Redaction::None,
-            holds: vec!["real values of columns, as the planner's statistics keep them".to_owned()],
+            ..CaptureFacts::default()
         }),
         catalog: Some(catalog),
         planner: Some(planner),
+        workload,
         ..Snapshot::default()
     })
+}
+
+fn redaction(how: Redact) -> Redaction {
+    match how {
+        Redact::Default => Redaction::Default,
+        Redact::All => Redaction::All,
+        Redact::None => Redaction::None,
+    }
 }
 
 /// What a snapshot is of and what values it holds, in words.

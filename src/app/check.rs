@@ -32,6 +32,7 @@ pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Outcome, 
     log.log_line_prefix = log.log_line_prefix.or_else(|| config.log_line_prefix());
     let request = Request {
         server: &args.server,
+        twin: &args.twin,
         naming: Naming::Flag,
         logs: &logs,
         log: &log,

@@ -42,6 +42,9 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
     gathered.snapshot.workload = from_logs.workload;
     gathered.n_logs = from_logs.n_read;
     gathered.failed = from_logs.failed;
+    if let Some(captured) = inputs.captured {
+        gathered.restore(captured, inputs.statements);
+    }
     match from_server {
         None => {}
         Some(Ok(from_server)) => gathered.take_up(from_server, &users),
@@ -51,6 +54,18 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
 }
 
 impl Gathered {
+    /// Puts what was captured beside the logs.
+    fn restore(&mut self, captured: Snapshot, statements: StatementsFrom) {
+        let logged = std::mem::take(&mut self.snapshot.workload);
+        self.snapshot = Snapshot {
+            workload: logged,
+            ..captured.clone()
+        };
+        if statements != StatementsFrom::Log {
+            self.snapshot.workload.add_captured(captured.workload);
+        }
+    }
+
     fn take_up(&mut self, from_server: FromServer, users: &[String]) {
         let workload = &mut self.snapshot.workload;
         self.snapshot.catalog = Some(from_server.catalog);

@@ -190,6 +190,7 @@ async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, 
     let config = Config::load(args.judge.config.as_deref())?;
     let request = Request {
         server: &args.server,
+        twin: &args.twin,
         naming: if args.logs.is_empty() {
             Naming::Always
         } else {

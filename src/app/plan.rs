@@ -31,15 +31,14 @@ pub(super) async fn run(args: &PlanArgs, context: &Context) -> Result<Outcome, E
             format!("snapshot \"{}\" holds no planner state", path_text(path)),
         )
     })?;
-    let twin = twin::build(planner, args.pg_bin.as_deref(), args.as_major, context).await?;
-    for skipped in twin.skipped() {
-        context.remark(&format!("left out of the twin: {skipped}"));
-    }
-    if !twin.is_same_major() {
-        context.remark(&format!(
-            "preview: planned by PostgreSQL {}, not by the version that was captured",
-            twin.major()
-        ));
+    let source = twin::Source {
+        pg_bin: args.pg_bin.as_deref(),
+        fetch: args.fetch_server,
+        as_major: args.as_major,
+    };
+    let twin = twin::build(planner, source, context).await?;
+    for remark in twin::remarks(&twin) {
+        context.remark(&remark);
     }
     let plans = explain(&twin, statements, &args.search_path).await?;
     match args.format {

@@ -9,20 +9,45 @@ use super::{
 use crate::{
     catalog::planner::PlannerState,
     server::{self, Binaries, ServerError},
-    twin::{Twin, TwinError, TwinOptions},
+    twin::{NOT_NEEDED, Twin, TwinError, TwinOptions},
 };
 
-/// Server binaries of a major version, or any.
-pub(super) fn binaries(
-    pg_bin: Option<&Path>,
-    major: Option<u16>,
-    context: &Context,
-) -> Result<Binaries, ServerError> {
-    server::find(&search(pg_bin, context), major)
+/// Where the binaries of a twin come from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Source<'a> {
+    /// `--pg-bin`
+    pub pg_bin: Option<&'a Path>,
+    /// May they be downloaded?
+    pub fetch: bool,
+    /// A major version to preview.
+    pub as_major: Option<u16>,
 }
 
 /// Majors that a twin may stand in for an older server with, nearest first.
 const NEWER_MAJORS: u16 = 5;
+
+impl Source<'_> {
+    /// Binaries of exactly that major version.
+    pub(super) fn exact(self, major: u16, context: &Context) -> Result<Binaries, ServerError> {
+        let search = search(self.pg_bin, context);
+        match server::find(&search, Some(major)) {
+            Err(ServerError::NotFound { .. }) if self.fetch => {
+                server::fetch(&search, Some(major), &mut |text| context.remark(text))
+            }
+            found => found,
+        }
+    }
+
+    /// Binaries of that major version, else of the nearest newer one that is at hand.
+    fn nearest(self, major: u16, context: &Context) -> Result<Binaries, ServerError> {
+        self.exact(major, context).or_else(|error| {
+            let search = search(self.pg_bin, context);
+            (major + 1..=major + NEWER_MAJORS)
+                .find_map(|newer| server::find(&search, Some(newer)).ok())
+                .ok_or(error)
+        })
+    }
+}
 
 /// Builds the twin: same major version, else the nearest newer one that is at hand.
 ///
@@ -30,16 +55,13 @@ const NEWER_MAJORS: u16 = 5;
 /// When there are no binaries, or the server does not start.
 pub(super) async fn build(
     state: PlannerState,
-    pg_bin: Option<&Path>,
-    as_major: Option<u16>,
+    source: Source<'_>,
     context: &Context,
 ) -> Result<Twin, Error> {
     let captured = u16::try_from(state.version_num / 10_000).unwrap_or(0);
-    let binaries = match as_major {
-        Some(major) => binaries(pg_bin, Some(major), context)?,
-        None => (captured..=captured + NEWER_MAJORS)
-            .find_map(|major| binaries(pg_bin, Some(major), context).ok())
-            .map_or_else(|| binaries(pg_bin, Some(captured), context), Ok)?,
+    let binaries = match source.as_major {
+        Some(major) => source.exact(major, context)?,
+        None => source.nearest(captured, context)?,
     };
     let options = TwinOptions {
         cache: cache(context),
@@ -48,6 +70,47 @@ pub(super) async fn build(
     let _spinner = context.spinner("building a twin of the server");
     Ok(Twin::build(state, binaries, options).await?)
 }
+
+/// What a reader must know of a twin: what it lacks, and whose planner it is.
+pub(super) fn remarks(twin: &Twin) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !twin.is_same_major() {
+        remarks.push(format!(
+            "preview: planned by PostgreSQL {}, not by the version that was captured",
+            twin.major()
+        ));
+    }
+    let (extensions, others): (Vec<&String>, Vec<&String>) = twin
+        .skipped()
+        .iter()
+        .partition(|skipped| skipped.ends_with(NOT_NEEDED));
+    if !extensions.is_empty() {
+        let names: Vec<&str> = extensions
+            .iter()
+            .map(|name| {
+                name.trim_end_matches(NOT_NEEDED)
+                    .trim_start_matches("extension ")
+            })
+            .collect();
+        remarks.push(format!(
+            "extensions that the twin goes without: {}",
+            names.join(", ")
+        ));
+    }
+    for skipped in others.iter().take(MAX_LISTED) {
+        remarks.push(format!("left out of the twin: {skipped}"));
+    }
+    if others.len() > MAX_LISTED {
+        remarks.push(format!(
+            "left out of the twin: {} more objects",
+            others.len() - MAX_LISTED
+        ));
+    }
+    remarks
+}
+
+/// Objects that are listed one by one.
+const MAX_LISTED: usize = 20;
 
 impl From<TwinError> for Error {
     fn from(error: TwinError) -> Self {

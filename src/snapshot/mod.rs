@@ -5,9 +5,11 @@
 
 mod check;
 mod file;
+mod redact;
 
 pub use check::CheckError;
 pub use file::{FORMAT_VERSION, SnapshotError, read, write};
+pub use redact::redact;
 
 use serde::{Deserialize, Serialize};
 

@@ -23,3 +23,4 @@ mod what_if;
 
 pub use build::{Twin, TwinOptions};
 pub use error::TwinError;
+pub use schema::NOT_NEEDED;

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{catalog::planner::SchemaObjects, db::OwnedSession};
 
+/// How [`super::Twin::skipped`] words an extension that no plan needs.
+pub const NOT_NEEDED: &str = ": the planner does not need it";
+
 /// Failed statements are tried again while a pass makes progress, at most this often: functions, views and columns can need each other.
 const MAX_PASSES: usize = 6;
 
@@ -111,10 +114,7 @@ async fn extensions(
     for extension in &objects.extensions {
         let step = ddl::extension(extension, trusted.contains(&extension.name));
         match step {
-            None => skipped.push(format!(
-                "extension {}: the planner does not need it",
-                extension.name
-            )),
+            None => skipped.push(format!("extension {}{NOT_NEEDED}", extension.name)),
             Some(step) => {
                 if let Err(error) = superuser.batch_execute(&step.sql).await {
                     skipped.push(format!("{}: {}", step.object, reason(&error)));

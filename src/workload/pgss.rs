@@ -54,6 +54,30 @@ impl Workload {
     }
 }
 
+impl Workload {
+    /// Adds what was captured of `pg_stat_statements` before. Shapes are read anew from the texts.
+    pub fn add_captured(&mut self, captured: Workload) {
+        let mut queries: BTreeMap<_, Query> = std::mem::take(&mut self.queries)
+            .into_iter()
+            .map(|query| (query.fingerprint, query))
+            .collect();
+        for mut query in captured.queries {
+            if let Some(known) = queries.get_mut(&query.fingerprint) {
+                known.pgss = query.pgss;
+                continue;
+            }
+            match shape::parse(&query.text) {
+                Ok(shape) => query.shape = Some(Box::new(shape)),
+                Err(error) => query.shape_error = Some(error),
+            }
+            queries.insert(query.fingerprint, query);
+        }
+        self.queries = queries.into_values().collect();
+        self.inputs.extend(captured.inputs);
+        self.skipped.extend(captured.skipped);
+    }
+}
+
 fn reason(text: &str) -> &'static str {
     match text {
         HIDDEN_TEXT => "entries of other roles in pg_stat_statements whose text we may not see",

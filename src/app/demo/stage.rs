@@ -177,6 +177,7 @@ impl Stage {
                 ..LogInputs::default()
             },
             statements: StatementsFrom::Both,
+            captured: None,
         };
         let judging = Judging {
             settings: Settings {

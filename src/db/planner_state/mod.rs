@@ -62,7 +62,7 @@ impl Audited {
         }
         heights::read(self, &mut state.physical, &mut gaps).await?;
         if endpoints == EndpointReads::Probe {
-            state.endpoints = endpoints::read(self, &mut gaps).await?;
+            state.endpoints = endpoints::read(self, is_superuser, &mut gaps).await?;
         } else {
             gaps.push(Gap {
                 what: "ends of b-tree indexes".into(),

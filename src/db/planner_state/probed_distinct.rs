@@ -58,13 +58,12 @@ pub(super) async fn read(
             n_missed += 1;
             continue;
         }
-        match probe(&guarded, &object).await {
-            Ok(statistics) => found.push(statistics),
-            Err(_) => {
-                n_missed += 1;
-                drop(guarded);
-                guarded = begin(audited).await?;
-            }
+        if let Ok(statistics) = probe(&guarded, &object).await {
+            found.push(statistics);
+        } else {
+            n_missed += 1;
+            drop(guarded);
+            guarded = begin(audited).await?;
         }
     }
     guarded.end().await?;

@@ -11,7 +11,7 @@ use super::{
     gather::{self, Gathered},
     locate,
     logs::{Depth, LogInputs},
-    snapshot as file, twin, write,
+    self_check, snapshot as file, twin, write,
 };
 use crate::{
     advise::{self, Advice, NoPlanner, WhatIf},
@@ -197,6 +197,7 @@ impl Asked<'_> {
         };
         match built {
             Ok(twin) => {
+                notes.extend(self.self_check(&twin).await);
                 notes.extend(twin::remarks(&twin));
                 Some(twin)
             }
@@ -209,6 +210,19 @@ impl Asked<'_> {
                 None
             }
         }
+    }
+
+    /// How the twin's plans compare with the server's: those of the snapshot, or those that it makes now.
+    async fn self_check(self, twin: &Twin) -> Option<String> {
+        let made;
+        let samples = match (self.server, &self.snapshot.catalog) {
+            (Some(server), Some(catalog)) => {
+                made = self_check::samples(server, catalog, &self.snapshot.workload).await;
+                &made
+            }
+            _ => &self.snapshot.samples,
+        };
+        Some(self_check::check(twin, samples).await?.words())
     }
 
     /// Asks for advice about the statements within the scope.

@@ -1,6 +1,6 @@
 //! `pgassay capture`: one database, frozen into one file.
 
-use super::{Context, Error, ErrorKind, Outcome, connect, path_text, snapshot as file};
+use super::{Context, Error, ErrorKind, Outcome, connect, path_text, self_check, snapshot as file};
 use crate::{
     cli::{CaptureArgs, Redact},
     db::EndpointReads,
@@ -51,6 +51,12 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
         Ok((entries, facts)) => workload.add_pg_stat_statements(entries, facts),
         Err(error) => context.remark(&format!("{error}: the file holds no statements")),
     }
+    spinner.say("planning a sample of the statements");
+    let samples = if args.server.no_explain {
+        Vec::new()
+    } else {
+        self_check::samples(&audited, &catalog, &workload).await
+    };
     Ok(Snapshot {
         capture: Some(CaptureFacts {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,7 +66,7 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
         catalog: Some(catalog),
         planner: Some(planner),
         workload,
-        ..Snapshot::default()
+        samples,
     })
 }
 
@@ -90,6 +96,11 @@ fn describe(snapshot: &Snapshot) -> String {
             planner.objects.tables.len(),
             planner.objects.indexes.len(),
             planner.column_statistics.len()
+        ));
+        lines.push(format!(
+            "{} statements of pg_stat_statements, plans of {} of them",
+            snapshot.workload.queries.len(),
+            snapshot.samples.len()
         ));
         lines.extend(planner.gaps.iter().map(|gap| match gap.n {
             0 => format!("not read: {} ({})", gap.what, gap.cost),

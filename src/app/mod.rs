@@ -20,6 +20,7 @@ pub mod logs;
 mod migrate;
 mod plan;
 mod rules;
+mod self_check;
 mod snapshot;
 mod twin;
 mod write;

@@ -1,15 +1,17 @@
-//! `pgassay plan`: the plans of statements, from a twin.
+//! `pgassay plan`: the plans of statements, from a twin or from the server itself.
 
-use std::{fs::File, io::Read};
+use std::{fs::File, io::Read, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{Context, Error, ErrorKind, Outcome, path_text, snapshot as file, twin};
+use super::{
+    Context, Error, ErrorKind, Outcome, connect, path_text, self_check, snapshot as file, twin,
+};
 use crate::{
     advise::{PlannedQuery, WhatIfError},
     cli::{PlanArgs, PlanFormat},
+    db::LivePlanner,
     sql::{Lexer, TokenKind},
-    twin::Twin,
 };
 
 /// Largest file of statements, bytes.
@@ -21,11 +23,57 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// When there is nothing to plan with, or nothing to plan.
 pub(super) async fn run(args: &PlanArgs, context: &Context) -> Result<Outcome, Error> {
     let statements = statements(args)?;
-    let Some(path) = &args.snapshot else {
-        return Err(Error::new(ErrorKind::Usage, "no planner to ask")
-            .hint("name a snapshot: --snapshot FILE"));
+    let plans = match &args.snapshot {
+        Some(path) => of_snapshot(args, path, statements, context).await?,
+        None => of_server(args, statements, context).await?,
     };
-    let planner = file::open(path)?.planner.ok_or_else(|| {
+    match args.format {
+        PlanFormat::Json => {
+            let document = json!({ "plans": plans });
+            let mut text = serde_json::to_vec(&document).unwrap_or_default();
+            text.push(b'\n');
+            context.print(&text)?;
+        }
+        PlanFormat::Terminal => context.print(terminal(&plans).as_bytes())?,
+    }
+    Ok(Outcome::Clean)
+}
+
+/// Plans of the server itself, as far as the guard lets statements through.
+async fn of_server(
+    args: &PlanArgs,
+    statements: Vec<String>,
+    context: &Context,
+) -> Result<Vec<Value>, Error> {
+    let audited = connect::connect(&args.server, connect::Naming::Always, context)
+        .await?
+        .ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "no planner to ask")
+                .hint("name a snapshot or a server: --snapshot FILE, --database-url URL")
+        })?;
+    let catalog = audited.catalog().await?;
+    let live = LivePlanner::new(audited, &catalog);
+    let mut plans = Vec::with_capacity(statements.len());
+    for sql in statements {
+        let query = PlannedQuery {
+            sql,
+            search_path: args.search_path.clone(),
+        };
+        let answer = live.explain_json(&query).await;
+        let plan = answer.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap_or_default());
+        plans.push(one(query.sql, plan)?);
+    }
+    Ok(plans)
+}
+
+async fn of_snapshot(
+    args: &PlanArgs,
+    path: &Path,
+    statements: Vec<String>,
+    context: &Context,
+) -> Result<Vec<Value>, Error> {
+    let snapshot = file::open(path)?;
+    let planner = snapshot.planner.ok_or_else(|| {
         Error::new(
             ErrorKind::Input,
             format!("snapshot \"{}\" holds no planner state", path_text(path)),
@@ -37,20 +85,35 @@ pub(super) async fn run(args: &PlanArgs, context: &Context) -> Result<Outcome, E
         as_major: args.as_major,
     };
     let twin = twin::build(planner, source, context).await?;
+    if twin.is_same_major()
+        && let Some(checked) = self_check::check(&twin, &snapshot.samples).await
+    {
+        context.remark(&checked.words());
+    }
     for remark in twin::remarks(&twin) {
         context.remark(&remark);
     }
-    let plans = explain(&twin, statements, &args.search_path).await?;
-    match args.format {
-        PlanFormat::Json => {
-            let document = json!({ "plans": plans });
-            let mut text = serde_json::to_vec(&document).unwrap_or_default();
-            text.push(b'\n');
-            context.print(&text)?;
-        }
-        PlanFormat::Terminal => context.print(terminal(&plans).as_bytes())?,
+    let mut plans = Vec::with_capacity(statements.len());
+    for sql in statements {
+        let query = PlannedQuery {
+            sql,
+            search_path: args.search_path.clone(),
+        };
+        let plan = twin.explain(&query).await;
+        plans.push(one(query.sql, plan)?);
     }
-    Ok(Outcome::Clean)
+    Ok(plans)
+}
+
+/// A statement's entry in the answer. Only a lost planner ends the run.
+fn one(sql: String, plan: Result<Value, WhatIfError>) -> Result<Value, Error> {
+    match plan {
+        Ok(plan) => Ok(json!({ "sql": sql, "explain": plan, "problems": [] })),
+        Err(WhatIfError::Lost(why)) => {
+            Err(Error::new(ErrorKind::Server, "the planner is gone").because(why))
+        }
+        Err(error) => Ok(json!({ "sql": sql, "error": error.to_string() })),
+    }
 }
 
 fn statements(args: &PlanArgs) -> Result<Vec<String>, Error> {
@@ -99,28 +162,6 @@ fn split(text: &str) -> Vec<String> {
         statements.push(text[start..end].to_owned());
     }
     statements
-}
-
-async fn explain(
-    twin: &Twin,
-    statements: Vec<String>,
-    search_path: &[String],
-) -> Result<Vec<Value>, Error> {
-    let mut plans = Vec::with_capacity(statements.len());
-    for sql in statements {
-        let query = PlannedQuery {
-            sql,
-            search_path: search_path.to_vec(),
-        };
-        plans.push(match twin.explain(&query).await {
-            Ok(plan) => json!({ "sql": query.sql, "explain": plan, "problems": [] }),
-            Err(WhatIfError::Lost(why)) => {
-                return Err(Error::new(ErrorKind::Server, "the twin is gone").because(why));
-            }
-            Err(error) => json!({ "sql": query.sql, "error": error.to_string() }),
-        });
-    }
-    Ok(plans)
 }
 
 fn terminal(plans: &[Value]) -> String {

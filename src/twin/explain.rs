@@ -12,8 +12,8 @@ use crate::{
 /// Planning takes milliseconds; a statement that needs this long (constant folding that never ends, a join of fifty tables) is left out.
 const PLANNING_TIMEOUT_MS: u32 = 10_000;
 
-/// `undefined_parameter`: the text holds `$n`.
-const UNDEFINED_PARAMETER: &str = "42P02";
+/// `undefined_parameter` and `protocol_violation` (no value for it was sent): the text holds `$n`.
+const HAS_PARAMETERS: [&str; 2] = ["42P02", "08P01"];
 
 /// Plans one statement. `search_path` empty: the database's own.
 pub(super) async fn explain(
@@ -60,7 +60,7 @@ async fn in_transaction(
         Err(error)
             if error
                 .code()
-                .is_some_and(|code| code.code() == UNDEFINED_PARAMETER) =>
+                .is_some_and(|code| HAS_PARAMETERS.contains(&code.code())) =>
         {
             session
                 .batch_execute("ROLLBACK TO direct")

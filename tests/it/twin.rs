@@ -130,6 +130,12 @@ async fn identical_as_superuser(server: &Server) {
     assert_eq!(plans.len(), QUERIES.matches(";\n").count());
     let (identical, _) = compare(&database, "postgres", &plans).await;
     assert_eq!(identical, plans.len(), "on {}", server.major());
+    let generic = planned(
+        &snapshot,
+        "SELECT * FROM people WHERE id = $1 AND mood = $2;\n",
+    );
+    let root = &generic[0]["explain"][0]["Plan"];
+    assert_eq!(root["Index Name"], "people_pkey", "{generic:?}");
 }
 
 #[tokio::test]
@@ -171,4 +177,229 @@ async fn a_plain_roles_twin_keeps_the_shape() {
         plans.len()
     );
     assert!(same * 100 >= plans.len() * 94, "{same} of {}", plans.len());
+}
+
+/// The file's content, unpacked.
+fn unpacked(path: &str) -> String {
+    let bytes = std::fs::read(path).unwrap();
+    // magic word and version stand before the compressed frame
+    String::from_utf8(zstd::decode_all(&bytes[18..]).unwrap()).unwrap()
+}
+
+/// Each secret holds one of these, whatever it is planted in.
+const SECRETS: &[&str] = &["hunter2", "987654321012"];
+
+const PLANTED: &str = "
+    CREATE EXTENSION pg_stat_statements; CREATE EXTENSION file_fdw;
+    CREATE TYPE state AS ENUM ('new', 'done');
+    CREATE DOMAIN word AS text CHECK (VALUE <> 'hunter2 domain');
+    CREATE FUNCTION one() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'hunter2 sql' /* hunter2 */ $$;
+    CREATE FUNCTION two(a text DEFAULT 'hunter2 argument') RETURNS text LANGUAGE plpgsql AS $$ BEGIN -- hunter2
+      RETURN a || E'hunter2\\n' || $x$hunter2 body$x$; END $$;
+    CREATE TABLE t (id bigint PRIMARY KEY, state state, note text DEFAULT 'hunter2 default', category text, card bigint, email text, tags text[], data jsonb, vip bool, at timestamptz,
+      size int, amount numeric, w word, made text GENERATED ALWAYS AS (note || 'hunter2 generated') STORED, CONSTRAINT c CHECK (note <> 'hunter2 check' AND card <> 98765432101299));
+    INSERT INTO t (id, state, note, category, card, email, tags, data, vip, at, size, amount, w) SELECT i, 'new', 'hunter2 ' || i % 7, 'hunter2', 98765432101234 + i % 3, 'hunter2@x.org', ARRAY['hunter2'], '{\"k\": \"hunter2\"}', true, timestamptz '2026-01-01' + i * interval '1 minute',
+      i % 9, 98765432101234, 'hunter2' FROM generate_series(1, 3000) i;
+    UPDATE t SET category = 'open' WHERE id % 2 = 0;
+    COMMENT ON TABLE t IS 'hunter2 comment'; COMMENT ON COLUMN t.note IS 'hunter2 comment';
+    CREATE INDEX t_note ON t (note) WHERE note <> 'hunter2 predicate' AND category <> 'hunter2'; CREATE INDEX t_open ON t (at) WHERE category = 'open'; CREATE INDEX t_card ON t (card);
+    CREATE INDEX t_lower ON t (lower(email)); CREATE INDEX t_tags ON t USING gin (tags); CREATE STATISTICS t_stat (mcv, dependencies) ON note, category FROM t; CREATE STATISTICS t_kept (mcv) ON state, vip FROM t;
+    CREATE TABLE p (k text, n int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN ('hunter2 bound'); CREATE TABLE p2 PARTITION OF p DEFAULT;
+    CREATE VIEW v AS SELECT id, note || 'hunter2 view' AS x FROM t WHERE note <> 'hunter2';
+    ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY hide ON t USING (note <> 'hunter2 policy');
+    CREATE SERVER s FOREIGN DATA WRAPPER file_fdw; CREATE FOREIGN TABLE f (a int) SERVER s OPTIONS (filename '/hunter2');
+    ANALYZE; SELECT count(*) FROM t WHERE note = 'hunter2 query'; SELECT count(*) FROM t WHERE at > '2026-01-02';";
+
+#[tokio::test]
+async fn secrets_stay_where_they_are() {
+    let database = support::database("secrets").await;
+    database.run(PLANTED).await;
+    database
+        .run(&format!(
+            "ALTER DATABASE {} SET app.key = 'hunter2 setting'",
+            database.name
+        ))
+        .await;
+    database
+        .run("SELECT count(*) FROM t WHERE note = 'hunter2 query' -- hunter2")
+        .await;
+    database
+        .run("DO $$ BEGIN PERFORM 'hunter2 block'; END $$")
+        .await;
+    for how in ["default", "all"] {
+        let (_folder, path, said) = capture(&database.url, how);
+        let content = unpacked(&path);
+        for secret in SECRETS {
+            let at = content.find(secret);
+            let around = at.map(|at| {
+                content[at.saturating_sub(150)..]
+                    .chars()
+                    .take(220)
+                    .collect::<String>()
+            });
+            assert_eq!(around, None, "{how}");
+            assert!(!said.contains(secret), "{said}");
+        }
+        assert!(content.contains("count(*)"), "the statements are there");
+        let (shown, _) = pgassay(&["capture", "--show", &path]);
+        assert!(shown.contains("holds no value of"), "{shown}");
+        let plans = planned(
+            &path,
+            "SELECT * FROM t WHERE at > '2026-01-03' AND category = 'open';\nSELECT * FROM v;\n",
+        );
+        assert!(
+            plans.iter().all(|plan| plan.get("explain").is_some()),
+            "{plans:?}"
+        );
+        let is_default = how == "default";
+        assert_eq!(
+            content.contains("\"open\""),
+            is_default,
+            "a word of a category that the schema names"
+        );
+        assert_eq!(
+            plans[0].to_string().contains("t_open"),
+            is_default,
+            "{plans:?}"
+        );
+    }
+    let (_folder, path, _) = capture(&database.url, "none");
+    let content = unpacked(&path);
+    assert!(SECRETS.iter().all(|secret| content.contains(secret)));
+    assert!(!content.contains("hunter2 setting") && !content.contains("hunter2 comment"));
+}
+
+/// A snapshot whose every SQL text tries to reach the host.
+#[tokio::test]
+async fn a_hostile_snapshot_reaches_nothing() {
+    let database = support::database("hostile").await;
+    database
+        .run("CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t SELECT i, 'x' || i FROM generate_series(1, 1000) i; ANALYZE")
+        .await;
+    let (folder, path, _) = capture(&database.url, "none");
+    let mut snapshot = pgassay::snapshot::read(&std::fs::read(&path).unwrap()[..]).unwrap();
+    let marks = tempfile::tempdir().unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(marks.path(), mode).unwrap();
+    let mark = |name: &str| marks.path().join(name).display().to_string();
+    let planner = snapshot.planner.as_mut().unwrap();
+    attack(planner, &mark);
+    let hostile = folder.path().join("hostile.pgassay");
+    let mut bytes = Vec::new();
+    pgassay::snapshot::write(&snapshot, &mut bytes).unwrap();
+    std::fs::write(&hostile, bytes).unwrap();
+    let queries = "SELECT * FROM t WHERE a = public.evil('x');\nSELECT * FROM t WHERE public.evil(a) = 'x';\nSELECT public.evil_stable(id::text) FROM t WHERE a > public.evil_stable('x');\nSELECT rolsuper FROM pg_roles WHERE rolname = current_user;\n";
+    let plans = planned(hostile.to_str().unwrap(), queries);
+    assert_eq!(plans.len(), 4);
+    let made: Vec<_> = std::fs::read_dir(marks.path()).unwrap().collect();
+    assert!(made.is_empty(), "{made:?}");
+}
+
+/// Puts code into every place of a snapshot that holds SQL.
+fn attack(planner: &mut pgassay::catalog::planner::PlannerState, mark: &dyn Fn(&str) -> String) {
+    use pgassay::catalog::{
+        RelationName,
+        planner::{ConstraintDef, ConstraintKind, ExtensionDef, FunctionDef, IndexObject, ViewDef},
+    };
+    let t = RelationName::new("public", "t");
+    let copy = |name: &str| format!("COPY (SELECT 1) TO PROGRAM 'touch {}'", mark(name));
+    let body = |name: &str| {
+        format!(
+            "BEGIN BEGIN {}; EXCEPTION WHEN OTHERS THEN NULL; END; BEGIN COPY (SELECT 1) TO '{}'; EXCEPTION WHEN OTHERS THEN NULL; END; \
+             BEGIN PERFORM lo_export(lo_from_bytea(0, 'x'), '{}'); EXCEPTION WHEN OTHERS THEN NULL; END; RETURN a; END",
+            copy(name),
+            mark(&format!("{name}_file")),
+            mark(&format!("{name}_object"))
+        )
+    };
+    for (name, volatility) in [("evil", "i"), ("evil_stable", "s")] {
+        planner.objects.functions.push(FunctionDef {
+            name: RelationName::new("public", name),
+            arguments: "a text".into(),
+            result: "text".into(),
+            language: "plpgsql".into(),
+            volatility: volatility.into(),
+            parallel: "s".into(),
+            body: Some(body(name)),
+            ..FunctionDef::default()
+        });
+    }
+    let untrusted = FunctionDef {
+        name: RelationName::new("public", "untrusted"),
+        result: "text".into(),
+        language: "plpython3u".into(),
+        body: Some("import os".into()),
+        ..FunctionDef::default()
+    };
+    planner.objects.functions.push(untrusted);
+    for (n, sql) in [
+        copy("index"),
+        "CREATE INDEX evil_index ON public.t (public.evil(a))".to_owned(),
+        "ALTER SYSTEM SET archive_command = 'touch /nowhere'".to_owned(),
+        "ALTER ROLE CURRENT_USER SUPERUSER".to_owned(),
+        "CREATE EXTENSION dblink".to_owned(),
+        "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION public.evil_stable()"
+            .to_owned(),
+        "LOAD '/tmp/evil.so'".to_owned(),
+        format!("DO $$ BEGIN {}; END $$", copy("block")),
+        format!("SELECT 1; {}", copy("second")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        planner.objects.indexes.push(IndexObject {
+            name: RelationName::new("public", format!("evil_{n}")),
+            table: t.clone(),
+            definition: Some(sql),
+            valid: true,
+            ..IndexObject::default()
+        });
+    }
+    planner.objects.constraints.push(ConstraintDef {
+        table: t.clone(),
+        name: "evil".into(),
+        kind: ConstraintKind::Check,
+        definition: "CHECK (public.evil('x') = a)".into(),
+    });
+    planner.objects.views.push(ViewDef {
+        name: RelationName::new("public", "evil_view"),
+        definition: "SELECT public.evil('x') AS a".into(),
+        columns: vec![("a".into(), "text".into())],
+        ..ViewDef::default()
+    });
+    planner.objects.extensions.push(ExtensionDef {
+        name: "file_fdw".into(),
+        schema: "public".into(),
+        version: "1".into(),
+    });
+    planner.role = "postgres".into();
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_with_the_reason() {
+    let database = support::database("damaged").await;
+    database.run("CREATE TABLE t (id int)").await;
+    let (folder, path, _) = capture(&database.url, "default");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut newer = bytes.clone();
+    newer[16] = 99;
+    for (name, bytes, reason) in [
+        ("cut", &bytes[..bytes.len() / 2], "cut short"),
+        ("newer", &newer[..], "newer than this pgassay knows"),
+        (
+            "other",
+            &b"SELECT 1; -- no snapshot at all"[..],
+            "not a pgassay snapshot",
+        ),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_pgassay"))
+            .args(["plan", "SELECT 1", "--snapshot", path.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(reason), "{said}");
+    }
 }

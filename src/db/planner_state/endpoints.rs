@@ -92,12 +92,12 @@ async fn begin(audited: &Audited, is_superuser: bool) -> Result<Guarded, DbError
     set_formats(&guarded).await?;
     if is_superuser {
         guarded
-            .try_batch(1, "SET LOCAL track_counts = off")
+            .try_batch(1, "SET /* pgassay */ LOCAL track_counts = off")
             .await
             .map_err(|failure| failure.into_error("leaving counters alone"))?;
     }
     guarded
-        .try_batch(4, "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0")
+        .try_batch(4, "SET /* pgassay */ LOCAL enable_seqscan = off; SET /* pgassay */ LOCAL enable_bitmapscan = off; SET /* pgassay */ LOCAL enable_sort = off; SET /* pgassay */ LOCAL max_parallel_workers_per_gather = 0")
         .await
         .map_err(|failure| failure.into_error("setting planner switches"))?;
     Ok(guarded)

@@ -86,8 +86,8 @@ fn is_missing(state: &PhysicalState) -> bool {
 async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
     let guarded = super::begin(audited).await?;
     guarded
-        .try_batch(7, "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
-            SET LOCAL enable_incremental_sort = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL cpu_operator_cost = 1; SET LOCAL jit = off")
+        .try_batch(7, "SET /* pgassay */ LOCAL enable_seqscan = off; SET /* pgassay */ LOCAL enable_bitmapscan = off; SET /* pgassay */ LOCAL enable_sort = off; \
+            SET /* pgassay */ LOCAL enable_incremental_sort = off; SET /* pgassay */ LOCAL max_parallel_workers_per_gather = 0; SET /* pgassay */ LOCAL cpu_operator_cost = 1; SET /* pgassay */ LOCAL jit = off")
         .await
         .map_err(|failure| failure.into_error("setting planner switches"))?;
     Ok(guarded)

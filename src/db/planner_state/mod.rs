@@ -144,7 +144,7 @@ async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
 
 async fn set_formats(guarded: &Guarded) -> Result<(), DbError> {
     guarded
-        .try_batch(3, "SET LOCAL TimeZone = 'UTC'; SET LOCAL bytea_output = 'hex'; SET LOCAL lc_monetary = 'C'")
+        .try_batch(3, "SET /* pgassay */ LOCAL TimeZone = 'UTC'; SET /* pgassay */ LOCAL bytea_output = 'hex'; SET /* pgassay */ LOCAL lc_monetary = 'C'")
         .await
         .map_err(|failure| failure.into_error("setting output formats"))
 }
@@ -155,7 +155,9 @@ async fn rows<T: DeserializeOwned>(
     sql: &str,
     params: &[Param<'_>],
 ) -> Result<Vec<T>, DbError> {
-    let rows = guarded.query(what, sql, params).await?;
+    // so that pg_stat_statements' reader tells our own statements from the workload
+    let marked = sql.replacen("SELECT ", "SELECT /* pgassay */ ", 1);
+    let rows = guarded.query(what, &marked, params).await?;
     rows.iter()
         .map(|row| {
             let text: &str = row.try_get(0).map_err(|_| unexpected(what))?;

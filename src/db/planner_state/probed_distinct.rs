@@ -83,7 +83,10 @@ const COST: &str = "only a superuser can read them; numbers of distinct values w
 async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
     let guarded = super::begin(audited).await?;
     guarded
-        .try_batch(1, "SET LOCAL max_parallel_workers_per_gather = 0")
+        .try_batch(
+            1,
+            "SET /* pgassay */ LOCAL max_parallel_workers_per_gather = 0",
+        )
         .await
         .map_err(|failure| failure.into_error("setting planner switches"))?;
     Ok(guarded)

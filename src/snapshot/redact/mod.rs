@@ -337,6 +337,7 @@ impl Redactor {
                 self.column_stats(stats, self.fates.get(&key).copied().unwrap_or(Fate::Drop));
             }
             for index in &mut relation.indexes {
+                index.full_definition = self.literals.clean(&index.full_definition);
                 if let Some(predicate) = &mut index.def.predicate {
                     *predicate = self.literals.clean(predicate);
                 }

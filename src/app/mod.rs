@@ -67,7 +67,7 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
         Command::Rules(args) => rules::run(&args, context),
         Command::Capture(args) => capture::run(&args, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
-        Command::Plan(args) => plan::run(&args, context).await,
+        Command::Plan(args) => Box::pin(plan::run(&args, context)).await,
         Command::Choose(args) => choose::run(&args, context),
         Command::Completions(args) => completions::completions(&args, context),
         Command::Man => completions::man(context),

@@ -61,7 +61,7 @@ async fn of_server(
         };
         let answer = live.explain_json(&query).await;
         let plan = answer.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap_or_default());
-        plans.push(one(query.sql, plan)?);
+        plans.push(one(&query.sql, plan)?);
     }
     Ok(plans)
 }
@@ -100,13 +100,13 @@ async fn of_snapshot(
             search_path: args.search_path.clone(),
         };
         let plan = twin.explain(&query).await;
-        plans.push(one(query.sql, plan)?);
+        plans.push(one(&query.sql, plan)?);
     }
     Ok(plans)
 }
 
 /// A statement's entry in the answer. Only a lost planner ends the run.
-fn one(sql: String, plan: Result<Value, WhatIfError>) -> Result<Value, Error> {
+fn one(sql: &str, plan: Result<Value, WhatIfError>) -> Result<Value, Error> {
     match plan {
         Ok(plan) => Ok(json!({ "sql": sql, "explain": plan, "problems": [] })),
         Err(WhatIfError::Lost(why)) => {

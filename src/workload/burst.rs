@@ -14,10 +14,14 @@ use super::{
 
 /// Classes of bursts kept apart for one fingerprint; beyond, bursts are only counted.
 const MAX_CLASSES: usize = 64;
-/// Statements before a burst among which its driver is looked for.
-const MAX_LOOK_BACK_STEPS: usize = 256;
 /// Repeats on several sessions before they can be one loop's.
 const MIN_FAN: usize = 5;
+/// A session that ran the driver this long before a round of a loop over several sessions may be in a loop of its own, microseconds.
+const OWN_DRIVER_US: i64 = 1_000_000;
+/// Foreign statements between two repeats from which on they are not one round: another request's work.
+const MIN_INTERLUDE: usize = 2;
+/// Groups of one window that are considered as a group's driver.
+const MAX_CANDIDATES: usize = 256;
 /// Bursts across sessions remembered, so that their parts aren't counted twice.
 const MAX_FANS: usize = 64;
 /// One window to analyse.
@@ -28,6 +32,8 @@ pub(super) struct View<'a> {
     /// Possible drivers before the window, oldest first.
     pub(super) recent: &'a [Step],
     pub(super) last_ddl_us: Option<i64>,
+    /// A transaction told by its id alone: no BEGIN was logged.
+    pub(super) implicit: bool,
 }
 
 impl<'a> View<'a> {
@@ -37,6 +43,7 @@ impl<'a> View<'a> {
             bound,
             recent: &[],
             last_ddl_us: None,
+            implicit: false,
         }
     }
 }
@@ -84,6 +91,20 @@ pub(super) struct Found {
     group: Option<usize>,
 }
 
+/// How well a query fits as driver: the greatest is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    link: Link,
+    leads: bool,
+    lists: bool,
+    before: bool,
+    at: u32,
+}
+
+/// Groups judged for one loop: foreign to it?
+#[derive(Debug, Default)]
+struct Judged(Vec<(usize, bool)>);
+
 impl Analyser {
     /// Analyses one closed window.
     pub(super) fn window(&mut self, view: &View<'_>, context: Context<'_>) {
@@ -121,9 +142,6 @@ impl Analyser {
         };
         self.groups[group].link = self.link(found.step.query, self.groups[group].query, context);
         let Some(parent) = found.group else { return };
-        if self.groups[group].link == Link::None {
-            return;
-        }
         let members = std::mem::take(&mut self.groups[group].members);
         let rounds: Vec<Vec<u32>> = rounds(&members, &self.groups[parent].members)
             .map(|round| repeats(round, view.steps))
@@ -131,7 +149,13 @@ impl Analyser {
         let n_all = members.len();
         self.groups[group].members = members;
         for round in rounds {
-            if round.len() >= MIN_FAN
+            if round.len() < MIN_FAN {
+                continue;
+            }
+            let found = Self::at_occurrence(&self.groups[parent], found, &round, view);
+            let linked = self.groups[group].link != Link::None;
+            let exact = found.step.limit as usize == round.len();
+            if (linked || exact)
                 && self.is_fanned_out(parent, &round, view)
                 && !self.is_foreign(group, &round, Some(found), view, context)
             {
@@ -150,16 +174,23 @@ impl Analyser {
         }
     }
 
-    /// Ran most of the round on sessions that did not run the driver themselves? Else these are requests side by side, each with a loop.
+    /// Ran a good part of the round on sessions that did not run the driver themselves shortly before? Else these are requests side by
+    /// side, each with a loop of its own.
     fn is_fanned_out(&self, parent: usize, round: &[u32], view: &View<'_>) -> bool {
-        let session = |at: u32| view.steps[at as usize].session;
+        let step = |at: u32| &view.steps[at as usize];
+        let from_us = step(round[0]).start_us - OWN_DRIVER_US;
+        let last = round[round.len() - 1];
         let own: Vec<u32> = self.groups[parent]
             .members
             .iter()
-            .map(|&at| session(at))
+            .filter(|&&at| at < last && step(at).start_us >= from_us)
+            .map(|&at| step(at).session)
             .collect();
-        let lent = round.iter().filter(|&&at| !own.contains(&session(at)));
-        lent.count() * 2 >= round.len()
+        let lent = round
+            .iter()
+            .filter(|&&at| !own.contains(&step(at).session))
+            .count();
+        lent * 3 >= round.len()
     }
 
     /// Is more than a quarter of what ran from the burst's first to its last repeat foreign to the loop?
@@ -171,23 +202,66 @@ impl Analyser {
         view: &View<'_>,
         context: Context<'_>,
     ) -> bool {
-        let (first, last) = (round[0] as usize, round[round.len() - 1] as usize);
-        let span = &view.steps[first..=last];
-        let mut judged: Vec<(usize, bool)> = vec![(group, false)];
-        let mut n_foreign = 0;
-        for step in span {
-            let other = self.group_at[&(step.client, step.query)];
-            let known = judged.iter().find(|(known, _)| *known == other);
-            let foreign = if let Some(&(_, foreign)) = known {
-                foreign
-            } else {
-                let foreign = !self.belongs_to_loop(other, group, found, view, context);
-                judged.push((other, foreign));
-                foreign
-            };
-            n_foreign += usize::from(foreign);
-        }
+        let span = &view.steps[round[0] as usize..=round[round.len() - 1] as usize];
+        let mut judged = Judged::default();
+        let n_foreign = span
+            .iter()
+            .filter(|step| self.is_foreign_step(step, group, found, view, context, &mut judged))
+            .count();
         n_foreign * 4 > span.len()
+    }
+
+    fn is_foreign_step(
+        &mut self,
+        step: &Step,
+        group: usize,
+        found: Option<Found>,
+        view: &View<'_>,
+        context: Context<'_>,
+        judged: &mut Judged,
+    ) -> bool {
+        let other = self.group_at[&(step.client, step.query)];
+        if other == group {
+            return false;
+        }
+        if let Some(&(_, foreign)) = judged.0.iter().find(|(known, _)| *known == other) {
+            return foreign;
+        }
+        let foreign = !self.belongs_to_loop(other, group, found, view, context);
+        judged.0.push((other, foreign));
+        foreign
+    }
+
+    /// Cuts a round where other requests' statements stand between two repeats.
+    fn segments(
+        &mut self,
+        group: usize,
+        round: &[u32],
+        found: Option<Found>,
+        view: &View<'_>,
+        context: Context<'_>,
+    ) -> Vec<Vec<u32>> {
+        let mut judged = Judged::default();
+        let mut segments: Vec<Vec<u32>> = Vec::new();
+        for (at, &member) in round.iter().enumerate() {
+            let cut = match at.checked_sub(1).map(|before| round[before]) {
+                None => true,
+                Some(before) => {
+                    view.steps[before as usize + 1..member as usize]
+                        .iter()
+                        .filter(|step| {
+                            self.is_foreign_step(step, group, found, view, context, &mut judged)
+                        })
+                        .count()
+                        >= MIN_INTERLUDE
+                }
+            };
+            match segments.last_mut() {
+                Some(segment) if !cut => segment.push(member),
+                _ => segments.push(vec![member]),
+            }
+        }
+        segments
     }
 
     /// Is the other group part of the same loop? As frequent, and either its key comes from the driver or from the group, or the other
@@ -221,9 +295,25 @@ impl Analyser {
                 self.link(found.step.query, other_query, context),
                 Link::ForeignKey | Link::Possible
             )
-            || self.link(query, other_query, context) == Link::ForeignKey
+            || self.link(query, other_query, context) >= Link::SameName
+            || self.is_nested(other, group, view)
             || (self.groups[other].link == Link::ForeignKey
                 && self.link(other_query, query, context) == Link::ForeignKey)
+    }
+
+    /// Does the other group run in the body of this one: always after it or after itself, and several times in a row somewhere?
+    fn is_nested(&self, other: usize, group: usize, view: &View<'_>) -> bool {
+        let members = &self.groups[other].members;
+        let (mut n_inside, mut n_runs) = (0, 0);
+        for &at in members {
+            let Some(before) = at.checked_sub(1).map(|at| &view.steps[at as usize]) else {
+                continue;
+            };
+            let before = self.group_at[&(before.client, before.query)];
+            n_inside += usize::from(before == other || before == group);
+            n_runs += usize::from(before == other);
+        }
+        n_inside * 10 >= members.len() * 9 && n_runs > 0
     }
 
     /// Does a look-up of one row stand before each repeat that gives its key, and is itself in doubt?
@@ -274,7 +364,7 @@ impl Analyser {
         }
     }
 
-    /// Emits the bursts of one group: its executions, cut where the loop's driver runs again.
+    /// Emits the bursts of one group: its executions, cut where the loop's driver runs again, and where other requests stand between.
     fn bursts_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) {
         let found = self.driver_of(group, view, context);
         self.groups[group].link = found.map_or(Link::None, |found| {
@@ -289,15 +379,17 @@ impl Analyser {
         self.groups[group].sourced = sourced;
         let cuts = self.cuts(group, root, view, context);
         let members = std::mem::take(&mut self.groups[group].members);
-        let rounds: Vec<Vec<u32>> = rounds(&members, &cuts)
-            .map(|round| repeats(round, view.steps))
-            .filter(|round| round.len() >= 2)
-            .collect();
+        let rounds: Vec<Vec<u32>> = rounds(&members, &cuts).map(<[u32]>::to_vec).collect();
         let n_all = members.len();
         self.groups[group].members = members;
         for round in rounds {
             let found = self.round_driver(&round, &cuts, root, found, view);
-            self.emit(group, &round, n_all, found, view, context);
+            for segment in self.segments(group, &round, found, view, context) {
+                let segment = repeats(&segment, view.steps);
+                if segment.len() >= 2 {
+                    self.emit(group, &segment, n_all, found, view, context);
+                }
+            }
         }
     }
 
@@ -334,7 +426,8 @@ impl Analyser {
         cuts
     }
 
-    /// The driver of one round: the query that starts it, when that is not the group's own root.
+    /// The driver of one round: the query that starts it, when that is not the group's own root; else the group's driver, as it ran last
+    /// before the round.
     fn round_driver(
         &self,
         round: &[u32],
@@ -344,43 +437,73 @@ impl Analyser {
         view: &View<'_>,
     ) -> Option<Found> {
         let before = cuts.partition_point(|&cut| cut < round[0]);
-        let Some(&cut) = before.checked_sub(1).and_then(|at| cuts.get(at)) else {
-            return found;
-        };
-        let step = view.steps[cut as usize];
-        let group = self.group_at[&(step.client, step.query)];
-        if root == Some(group) {
-            return found;
+        if let Some(&cut) = before.checked_sub(1).and_then(|at| cuts.get(at)) {
+            let step = view.steps[cut as usize];
+            let group = self.group_at[&(step.client, step.query)];
+            if root != Some(group) {
+                return Some(Found {
+                    driver: Driver::Within,
+                    step,
+                    group: Some(group),
+                });
+            }
         }
-        Some(Found {
-            driver: Driver::Within,
-            step,
-            group: Some(group),
-        })
+        let found = found?;
+        let Some(group) = found.group else {
+            return Some(found);
+        };
+        let ran_before = self.groups[group].members[0] < round[round.len() - 1];
+        ran_before.then(|| Self::at_occurrence(&self.groups[group], found, round, view))
     }
 
-    /// The query whose rows may drive the group: best linked by name, then nearest before its first execution.
+    /// The driver as it ran last before the round, or first within it.
+    fn at_occurrence(driver: &Group, found: Found, round: &[u32], view: &View<'_>) -> Found {
+        let before = driver.members.partition_point(|&at| at < round[0]);
+        let at = driver.members[before.saturating_sub(1)];
+        Found {
+            step: view.steps[at as usize],
+            ..found
+        }
+    }
+
+    /// The query whose rows may drive the group: best linked by name, then one that is directly followed by it, then one that lists
+    /// without a key, then the nearest before its first execution.
     fn driver_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) -> Option<Found> {
-        let first = self.groups[group].members[0] as usize;
-        let from = first.saturating_sub(MAX_LOOK_BACK_STEPS);
-        let mut best: Option<(Link, Found)> = None;
-        let mut seen: Vec<usize> = Vec::new();
-        for step in view.steps[from..first].iter().rev() {
-            let candidate = self.group_at[&(step.client, step.query)];
-            if seen.contains(&candidate) {
+        let (first, middle) = {
+            let members = &self.groups[group].members;
+            (members[0], members[members.len() / 2])
+        };
+        let mut best: Option<(Rank, Found)> = None;
+        let from = self.groups.len().saturating_sub(MAX_CANDIDATES);
+        for candidate in from..self.groups.len() {
+            let driver = &self.groups[candidate];
+            let before = driver.members.partition_point(|&at| at < first);
+            let at = driver.members[before.saturating_sub(1)];
+            if candidate == group || at > middle {
                 continue;
             }
-            seen.push(candidate);
-            if !self.may_drive(candidate, step, group, context) {
+            let step = view.steps[at as usize];
+            if !self.may_drive(candidate, &step, group, context) {
                 continue;
             }
+            let rank = Rank {
+                link: self.link(step.query, self.groups[group].query, context),
+                leads: self.leads(candidate, group, view),
+                lists: context.known[step.query as usize].traits.role == Role::List,
+                before: before > 0,
+                at,
+            };
             let found = Found {
                 driver: Driver::Within,
-                step: *step,
+                step,
                 group: Some(candidate),
             };
-            self.consider(&mut best, found, group, context);
+            if best.is_none_or(|(known, _)| rank > known) {
+                best = Some((rank, found));
+            }
         }
+        let mut link = best.map(|(rank, _)| rank.link);
+        let mut found = best.map(|(_, found)| found);
         let start_us = view.steps[0].start_us;
         for step in view.recent.iter().rev() {
             let near = start_us - step.end_us <= LOOK_BACK_US;
@@ -388,29 +511,30 @@ impl Analyser {
                 && step.client == self.groups[group].client
                 && step.query != self.groups[group].query
             {
-                let found = Found {
-                    driver: Driver::Before,
-                    step: *step,
-                    group: None,
-                };
-                self.consider(&mut best, found, group, context);
+                let linked = self.link(step.query, self.groups[group].query, context);
+                if link.is_none_or(|known| linked > known) {
+                    link = Some(linked);
+                    found = Some(Found {
+                        driver: Driver::Before,
+                        step: *step,
+                        group: None,
+                    });
+                }
             }
         }
-        best.map(|(_, found)| found)
+        found
     }
 
-    /// Keeps the better of two drivers; at the same link the earlier considered, which is nearer.
-    fn consider(
-        &mut self,
-        best: &mut Option<(Link, Found)>,
-        found: Found,
-        group: usize,
-        context: Context<'_>,
-    ) {
-        let link = self.link(found.step.query, self.groups[group].query, context);
-        if best.is_none_or(|(known, _)| link > known) {
-            *best = Some((link, found));
-        }
+    /// Does the group run directly after at least half of the candidate's executions?
+    fn leads(&self, candidate: usize, group: usize, view: &View<'_>) -> bool {
+        let driver = &self.groups[candidate].members;
+        let child = &self.groups[group];
+        let led = driver.iter().filter(|&&at| {
+            view.steps
+                .get(at as usize + 1)
+                .is_some_and(|next| next.query == child.query && next.client == child.client)
+        });
+        led.count() * 2 >= driver.len()
     }
 
     /// May that earlier group drive this one? It returns several rows, and runs clearly less often, or is looped itself.

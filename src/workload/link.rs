@@ -74,7 +74,9 @@ fn key_link(parent: &Scan, child: &QueryShape) -> Link {
 }
 
 fn column_link(parent: &Scan, child: &Scan, column: &str, kind: StatementKind) -> Link {
-    if refers_to(column, &parent.relation.name) {
+    if refers_to(column, &parent.relation.name)
+        || names_column(column, &parent.relation.name, &parent.columns)
+    {
         return Link::ForeignKey;
     }
     let own_key = is_own_key(column, &child.relation.name);
@@ -83,6 +85,9 @@ fn column_link(parent: &Scan, child: &Scan, column: &str, kind: StatementKind) -
         (true, true) if kind == StatementKind::Select => Link::SameName,
         (true, true) => Link::ForeignKey,
         (true, false) if names_relation(&parent.columns, &child.relation.name) => Link::ForeignKey,
+        (_, false) if is_named_by(&parent.columns, &child.relation.name, column) => {
+            Link::ForeignKey
+        }
         (false, _) if parent.columns.iter().any(|c| c == column) => Link::SameName,
         (_, false) | (false, true) if parent.all_columns => Link::Possible,
         _ => Link::None,
@@ -91,6 +96,20 @@ fn column_link(parent: &Scan, child: &Scan, column: &str, kind: StatementKind) -
 
 fn names_relation(columns: &[String], relation: &str) -> bool {
     columns.iter().any(|column| refers_to(column, relation))
+}
+
+/// Is the column named after the relation and one of these columns of it: `category_slug` for `categories` and `slug`?
+fn names_column(column: &str, relation: &str, columns: &[String]) -> bool {
+    let column = squeezed(column);
+    column
+        .strip_prefix(&singular(relation))
+        .is_some_and(|rest| !rest.is_empty() && columns.iter().any(|c| squeezed(c) == rest))
+}
+
+/// Is one of the columns named after the relation and that column of it?
+fn is_named_by(columns: &[String], relation: &str, column: &str) -> bool {
+    let full = singular(relation) + &squeezed(column);
+    columns.iter().any(|c| squeezed(c) == full)
 }
 
 /// Is it the relation's own key: `id`, `uuid`, `pk`, `book_id` of `books`?
@@ -196,6 +215,20 @@ mod tests {
         assert_eq!(
             between(books, "select * from countries where id = $1"),
             Link::None
+        );
+        assert_eq!(
+            between(
+                "select slug, title from categories",
+                "select count(*) from items where category_slug = $1"
+            ),
+            Link::ForeignKey
+        );
+        assert_eq!(
+            between(
+                "select sku, vendor_code from items",
+                "select name from vendors where code = $1"
+            ),
+            Link::ForeignKey
         );
         assert_eq!(
             between(books, "insert into audit (book_id, kind) values ($1, $2)"),

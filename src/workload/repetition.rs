@@ -96,6 +96,9 @@ pub struct BurstShape {
     pub spacing: Spacing,
     /// Gaps between repeats vary by less than their mean.
     pub regular: bool,
+    /// No gap is much shorter than the median: the client waits for a round trip, not for people.
+    #[serde(default)]
+    pub steady: bool,
     /// Keys are integers that only grow: rows in key order drive the loop.
     pub ascending: bool,
     /// Repeats (or distinct keys) equal the driver's LIMIT.

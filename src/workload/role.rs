@@ -134,6 +134,10 @@ impl Traits {
             .chain(ranged_parameters(shape))
             .collect();
         match shape.kind {
+            StatementKind::Select if shape.scans.is_empty() => Self {
+                role: Role::Chatter,
+                ..Self::default()
+            },
             StatementKind::Select => Self {
                 role: select_shape_role(shape, &paging),
                 key: equality_parameters(shape, &paging),

@@ -24,6 +24,19 @@ const PIPELINED_IDLE_US: f64 = 120.0;
 const TIGHT_US: i64 = 4_000;
 const LOOSE_US: i64 = 30_000;
 
+/// A tenth of a steady burst's gaps at most is shorter than this share of the median: a round trip has a lower bound, think times have
+/// not (0.15 for exponential ones, 0.42 for uniform ones of 4 to 25 ms; 0.6 to 0.97 in loops over a wire).
+const STEADY_SHARE: f64 = 0.6;
+/// Gaps from this on, in a pipeline, are the wire filling the server's buffer, microseconds; the log's clock ticks in 1,000.
+const REFILL_US: i64 = 2_500;
+
+/// When the repeats ran.
+struct Rhythm {
+    spacing: Spacing,
+    regular: bool,
+    steady: bool,
+}
+
 /// One burst under examination.
 pub(super) struct Round<'a> {
     pub(super) steps: &'a [Step],
@@ -56,7 +69,11 @@ impl Round<'_> {
     pub(super) fn shape(&self, view: &View<'_>, found: Option<Found>) -> BurstShape {
         let distinct = self.distinct_keys();
         let limit = found.map_or(0, |f| f.step.limit as usize);
-        let (spacing, regular) = self.spacing();
+        let Rhythm {
+            spacing,
+            regular,
+            steady,
+        } = self.rhythm(view);
         BurstShape {
             bound: view.bound,
             driver: found.map_or(Driver::None, |f| f.driver),
@@ -65,6 +82,7 @@ impl Round<'_> {
             distinct: distinctness(distinct, self.n()),
             spacing,
             regular,
+            steady,
             ascending: self.ascending(),
             fills_limit: limit > 1 && (self.n() == limit || distinct == limit),
             pages: self.pages(),
@@ -155,8 +173,8 @@ impl Round<'_> {
         equal * 3 > gaps
     }
 
-    /// Median idle time before the repeats after the first, and whether it varies less than its mean.
-    fn spacing(&self) -> (Spacing, bool) {
+    /// Idle time before the repeats after the first.
+    fn rhythm(&self, view: &View<'_>) -> Rhythm {
         let mut idle: Vec<i64> = self.members[1..]
             .iter()
             .map(|&at| {
@@ -165,15 +183,20 @@ impl Round<'_> {
             })
             .collect();
         idle.sort_unstable();
-        let regular = coefficient_of_variation(&idle) < 1.0;
-        let spacing = match idle[idle.len() / 2] {
-            _ if self.coarse_clock() => Spacing::Loose,
-            _ if self.pipelined() => Spacing::Pipelined,
+        let coarse = self.coarse_clock();
+        let (low, median) = (idle[idle.len() / 10], idle[idle.len() / 2]);
+        let spacing = match median {
+            _ if self.pipelined(view, &idle) => Spacing::Pipelined,
+            _ if coarse => Spacing::Loose,
             median if median < TIGHT_US => Spacing::Tight,
             median if median < LOOSE_US => Spacing::Loose,
             _ => Spacing::Slow,
         };
-        (spacing, regular)
+        Rhythm {
+            spacing,
+            regular: coefficient_of_variation(&idle) < 1.0,
+            steady: !coarse && low as f64 >= STEADY_SHARE * median as f64,
+        }
     }
 
     /// Does the log's clock tick in seconds?
@@ -181,19 +204,33 @@ impl Round<'_> {
         self.repeats().all(|step| step.end_us % 1_000_000 == 0)
     }
 
-    /// Did the client send the next statement before it had the last one's answer?
-    fn pipelined(&self) -> bool {
-        let gaps = (self.n() - 1) as f64;
+    /// Did the client send the next statement before it had the last one's answer? Told by the time between the repeats, without the
+    /// pauses in which a slow wire fills the server's buffer again; or by one transaction without BEGIN, which a client of the extended
+    /// protocol gets only when it sends several statements before one Sync.
+    fn pipelined(&self, view: &View<'_>, idle: &[i64]) -> bool {
         let adjacent = self.members[self.n() - 1] - self.members[0] == self.n() as u32 - 1;
-        let start_us = (self.last().start_us - self.first().start_us) as f64 / gaps;
-        let busy_us: i64 = self.members[..self.n() - 1]
+        if !adjacent || self.first().simple {
+            return false;
+        }
+        let coarse = self.coarse_clock();
+        let short = idle.partition_point(|&gap| gap < REFILL_US);
+        if short * 10 < idle.len() * 8 {
+            return false;
+        }
+        if view.implicit && (coarse || idle.len() - short <= short) {
+            return true;
+        }
+        let sent = &self.members[..self.n() - 1];
+        let busy_us: i64 = sent
             .iter()
             .map(|&at| self.steps[at as usize].end_us - self.steps[at as usize].start_us)
             .sum();
-        adjacent
-            && !self.first().simple
-            && start_us < PIPELINED_US
-            && start_us - busy_us as f64 / gaps < PIPELINED_IDLE_US
+        let refills_us: i64 = idle[short..].iter().sum();
+        // not the sum of the gaps: where the clock ticks, those below zero make up for those above
+        let span_us = self.last().start_us - self.first().start_us - refills_us;
+        let mean = |sum: i64, n: usize| sum as f64 / n.max(1) as f64;
+        let idle_us = mean(span_us - busy_us, short);
+        !coarse && idle_us < PIPELINED_IDLE_US && mean(span_us, short) < PIPELINED_US
     }
 
     pub(super) fn count_in(&self, class: &mut BurstClass, found: Option<Found>) {

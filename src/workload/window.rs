@@ -115,6 +115,27 @@ struct OpenTransaction {
     busy_before_us: i64,
 }
 
+/// What a session's window is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// Statements without an idle gap.
+    Burst,
+    /// From BEGIN on.
+    Transaction,
+    /// Told by its id alone.
+    ImplicitTransaction,
+}
+
+impl Unit {
+    fn transaction(explicit: bool) -> Self {
+        if explicit {
+            Self::Transaction
+        } else {
+            Self::ImplicitTransaction
+        }
+    }
+}
+
 /// One session.
 #[derive(Debug, Default)]
 struct Session {
@@ -336,7 +357,8 @@ impl Session {
             }
             steps => {
                 self.close_burst(analyser, context);
-                self.analyse(steps, WindowBound::Transaction, analyser, context);
+                let unit = Unit::transaction(open.explicit);
+                self.analyse(steps, unit, analyser, context);
             }
         }
     }
@@ -344,8 +366,9 @@ impl Session {
     fn boundary(&mut self, analyser: &mut Analyser, context: Context<'_>) {
         if let Some(open) = self.transaction.as_mut() {
             let steps = std::mem::take(&mut open.steps);
+            let unit = Unit::transaction(open.explicit);
             self.close_burst(analyser, context);
-            self.analyse(&steps, WindowBound::Transaction, analyser, context);
+            self.analyse(&steps, unit, analyser, context);
         } else {
             self.close_burst(analyser, context);
         }
@@ -375,8 +398,9 @@ impl Session {
         if open.steps.len() >= MAX_STEPS {
             open.continued = true;
             let steps = std::mem::take(&mut open.steps);
+            let unit = Unit::transaction(open.explicit);
             self.close_burst(analyser, context);
-            self.analyse(&steps, WindowBound::Transaction, analyser, context);
+            self.analyse(&steps, unit, analyser, context);
         }
     }
 
@@ -403,7 +427,7 @@ impl Session {
 
     fn close_burst(&mut self, analyser: &mut Analyser, context: Context<'_>) {
         let mut steps = std::mem::take(&mut self.steps);
-        self.analyse(&steps, WindowBound::Idle, analyser, context);
+        self.analyse(&steps, Unit::Burst, analyser, context);
         steps.clear();
         self.steps = steps;
         self.gaps = Gaps::default();
@@ -413,7 +437,7 @@ impl Session {
     fn analyse(
         &mut self,
         steps: &[Step],
-        bound: WindowBound,
+        unit: Unit,
         analyser: &mut Analyser,
         context: Context<'_>,
     ) {
@@ -422,9 +446,13 @@ impl Session {
         }
         let view = View {
             steps,
-            bound,
+            bound: match unit {
+                Unit::Burst => WindowBound::Idle,
+                Unit::Transaction | Unit::ImplicitTransaction => WindowBound::Transaction,
+            },
             recent: self.recent.make_contiguous(),
             last_ddl_us: self.last_ddl_us,
+            implicit: unit == Unit::ImplicitTransaction,
         };
         analyser.window(&view, context);
         self.remember_drivers(steps, context);

@@ -10,7 +10,7 @@ mod words;
 
 pub(super) use evidence::finding;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Audit, Need};
 use crate::{
@@ -62,6 +62,28 @@ pub(super) struct Judged<'a> {
 
 /// All loops of that kind, in order of fingerprints.
 pub(super) fn find<'a>(audit: &Audit<'a>, loops: Loops) -> Vec<Loop<'a>> {
+    let mut looped: BTreeSet<Fingerprint> = BTreeSet::new();
+    // a loop in the body of a loop needs less to convince; each round goes one level deeper
+    for _ in 0..MAX_NESTING {
+        let n = looped.len();
+        let reads = loops_of(audit, Loops::Reads, &looped);
+        looped.extend(reads.iter().map(|found| found.child.fingerprint));
+        if looped.len() == n {
+            break;
+        }
+    }
+    loops_of(audit, loops, &looped)
+}
+
+/// Levels of nested loops.
+const MAX_NESTING: usize = 4;
+
+/// The loops of that kind, where `looped` are known to be run by loops.
+fn loops_of<'a>(
+    audit: &Audit<'a>,
+    loops: Loops,
+    looped: &BTreeSet<Fingerprint>,
+) -> Vec<Loop<'a>> {
     let workload = &audit.snapshot.workload;
     workload
         .repetitions
@@ -69,7 +91,7 @@ pub(super) fn find<'a>(audit: &Audit<'a>, loops: Loops) -> Vec<Loop<'a>> {
         .filter_map(|repetition| {
             let child = workload.query(repetition.child)?;
             if loops.covers(child.kind) {
-                judge(audit, child, repetition)
+                judge(audit, child, repetition, looped)
             } else {
                 None
             }
@@ -77,41 +99,67 @@ pub(super) fn find<'a>(audit: &Audit<'a>, loops: Loops) -> Vec<Loop<'a>> {
         .collect()
 }
 
-/// Judges every class; a parent that drives a loop for sure makes its shorter bursts loops too (rows with few children).
-fn judge<'a>(audit: &Audit<'a>, child: &'a Query, repetition: &'a Repetition) -> Option<Loop<'a>> {
+/// Judges every class; a child that surely is looped makes its less certain bursts count too.
+fn judge<'a>(
+    audit: &Audit<'a>,
+    child: &'a Query,
+    repetition: &'a Repetition,
+    looped: &BTreeSet<Fingerprint>,
+) -> Option<Loop<'a>> {
     let mut links: BTreeMap<Option<Fingerprint>, Link> = BTreeMap::new();
+    let is_nested = |class: &BurstClass| class.shape.parent.is_some_and(|p| looped.contains(&p));
     let mut link_of = |class: &BurstClass| {
-        *links
-            .entry(class.shape.parent)
-            .or_insert_with(|| subject::link(audit, class.shape.parent, child))
+        let parent = class.shape.parent;
+        let nested = is_nested(class);
+        match *links
+            .entry(parent)
+            .or_insert_with(|| subject::link(audit, parent, child))
+        {
+            Link::SameName if nested => Link::ForeignKey,
+            link => link,
+        }
     };
     let mut accepted: Vec<Judged<'a>> = Vec::new();
-    let mut short: Vec<Judged<'a>> = Vec::new();
+    let mut others: Vec<Judged<'a>> = Vec::new();
+    let mut inner: Vec<Judged<'a>> = Vec::new();
     for class in &repetition.classes {
         let link = link_of(class);
         let judge = |confidence| Judged { class, confidence };
         match verdict::verdict(audit.settings, child, &class.shape, link) {
             verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
-            verdict::Verdict::TooShort => short.push(judge(Confidence::Medium)),
-            verdict::Verdict::No => {}
+            verdict::Verdict::TooShort if is_nested(class) => inner.push(judge(Confidence::Medium)),
+            verdict::Verdict::TooShort | verdict::Verdict::No => {
+                others.push(judge(Confidence::Medium));
+            }
         }
+    }
+    // what runs in the body of a loop adds up over its rounds
+    let n_inner: u64 = inner.iter().map(|judged| judged.class.n_repeats).sum();
+    if n_inner >= verdict::min_repeats(audit.settings) {
+        accepted.append(&mut inner);
+    } else {
+        others.append(&mut inner);
     }
     // what ran on several sessions is counted once, as a whole
     let parallel = |j: &Judged<'_>| j.class.shape.bound == WindowBound::Parallel;
-    if accepted.iter().any(parallel) {
+    let is_parallel = accepted.iter().any(parallel);
+    if is_parallel {
         accepted.retain(|judged| !judged.class.shape.fanned);
-        short.retain(|judged| !judged.class.shape.fanned);
+        others.retain(|judged| !judged.class.shape.fanned);
     }
-    if is_chance(audit, &accepted, &short) {
+    if is_chance(audit, &accepted, &others) {
         return None;
     }
     let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
     let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
-    accepted.extend(
-        short
-            .into_iter()
-            .filter(|j| j.class.shape.parent.is_some() && parents.contains(&j.class.shape.parent)),
-    );
+    let sure = !is_parallel && is_sure(&accepted);
+    accepted.extend(others.into_iter().filter(|judged| {
+        let shape = &judged.class.shape;
+        let same_parent = shape.parent.is_some() && parents.contains(&shape.parent);
+        !verdict::excused(child, shape)
+            && !verdict::doubtful(shape)
+            && (same_parent || (sure && shape.repeats >= SURELY_A_LOOP / 2))
+    }));
     accepted.sort_by_key(|judged| {
         (
             std::cmp::Reverse(judged.class.n_repeats_max),
@@ -125,12 +173,22 @@ fn judge<'a>(audit: &Audit<'a>, child: &'a Query, repetition: &'a Repetition) ->
     })
 }
 
+/// A loop of at least this many repeats doesn't come about by chance.
+const SURELY_A_LOOP: u32 = 10;
+
+/// Do the accepted bursts leave no doubt that the child is looped, so that its bursts behind other statements count as well?
+fn is_sure(accepted: &[Judged<'_>]) -> bool {
+    accepted.iter().any(|judged| {
+        let shape = &judged.class.shape;
+        judged.confidence == Confidence::High
+            && (shape.fills_limit || shape.repeats >= SURELY_A_LOOP)
+    })
+}
+
 /// Short bursts that follow a query which mostly runs without one: the chance neighbours of a busy session.
 fn is_chance(audit: &Audit<'_>, accepted: &[Judged<'_>], short: &[Judged<'_>]) -> bool {
     /// Runs of the parent before its share of loops says something.
     const MIN_PARENT_CALLS: u64 = 5;
-    /// A loop of at least this many repeats doesn't come about by chance.
-    const SURELY_A_LOOP: u32 = 10;
     let doubtful = |j: &&Judged<'_>| {
         matches!(
             j.class.shape.bound,

@@ -122,7 +122,15 @@ pub(super) fn child(shape: &QueryShape, varying: u64) -> Key<'_> {
     };
     let keyed = &shape.scans[at];
     let beside = |scan: &&Scan| scan.scope == keyed.scope && scan.role == ScanRole::Read;
+    let outermost = |scan: &&Scan| scan.scope == 0 && scan.role == ScanRole::Read;
+    let selects_rows = shape.kind == StatementKind::Select && !shape.is_exists && !shape.is_count;
     let loaded = match shape.scans.iter().find(beside) {
+        // `FROM labels WHERE EXISTS (… label_tasks … = $1)`: the condition's relations only lead to the rows
+        _ if selects_rows && keyed.scope != 0 && shape.scans.iter().any(|s| outermost(&s)) => shape
+            .scans
+            .iter()
+            .find(outermost)
+            .unwrap_or(keyed),
         Some(first) if !std::ptr::eq(first, keyed) => first,
         _ if only_leads(keyed, &key.columns) => shape
             .scans

@@ -30,7 +30,7 @@ pub(super) fn verdict(
     shape: &BurstShape,
     link: Link,
 ) -> Verdict {
-    if excused(child, shape) {
+    if excused(child, shape) || doubtful(shape) {
         return Verdict::No;
     }
     let confidence = match child.kind {
@@ -40,16 +40,20 @@ pub(super) fn verdict(
     let Some(confidence) = confidence else {
         return Verdict::No;
     };
-    let min_repeats = settings.min_repeats.unwrap_or(MIN_REPEATS);
-    if u64::from(shape.repeats) < min_repeats {
+    if u64::from(shape.repeats) < min_repeats(settings) {
         Verdict::TooShort
     } else {
         Verdict::Loop(confidence)
     }
 }
 
+/// Repeats in one window before a burst counts.
+pub(super) fn min_repeats(settings: &Settings) -> u64 {
+    settings.min_repeats.unwrap_or(MIN_REPEATS)
+}
+
 /// What looks like a loop and is none.
-fn excused(child: &Query, shape: &BurstShape) -> bool {
+pub(super) fn excused(child: &Query, shape: &BurstShape) -> bool {
     let same_rows = match child.kind {
         // the same values may be inserted again and again
         StatementKind::Insert => false,
@@ -65,12 +69,11 @@ fn excused(child: &Query, shape: &BurstShape) -> bool {
         || shape.written_back
         || shape.locked_before
         || shape.batched
-        || shape.ddl
-        || doubtful(shape)
+        || (shape.ddl && child.kind != StatementKind::Select)
 }
 
 /// In a window that only idle time bounds, other requests' statements may stand between those of a loop.
-fn doubtful(shape: &BurstShape) -> bool {
+pub(super) fn doubtful(shape: &BurstShape) -> bool {
     let bounded = matches!(shape.bound, WindowBound::Tag | WindowBound::Transaction);
     !bounded && !shape.fills_limit && (shape.foreign || shape.sourced)
 }
@@ -84,15 +87,17 @@ fn read_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
         (WindowBound::Tag, _) | (WindowBound::Transaction, Driver::Within | Driver::Before) => {
             Some(Confidence::High)
         }
-        (WindowBound::Parallel, _) => (linked || shape.fills_limit).then_some(Confidence::High),
+        (WindowBound::Parallel, _) if linked => Some(Confidence::High),
+        (WindowBound::Parallel, _) => shape.fills_limit.then_some(Confidence::Medium),
         (WindowBound::Transaction, Driver::None) => (!shape.runs).then_some(Confidence::Medium),
         (WindowBound::Idle, Driver::None) => None,
-        (WindowBound::Idle, _) if linked && quick => Some(Confidence::High),
-        (WindowBound::Idle, _) if linked && shape.fills_limit => Some(Confidence::High),
-        (WindowBound::Idle, _) if linked => (shape.regular || long).then_some(Confidence::Medium),
-        (WindowBound::Idle, Driver::Within) if shape.fills_limit => Some(Confidence::Medium),
+        (WindowBound::Idle, _) if linked && (quick || shape.fills_limit) => Some(Confidence::High),
+        (WindowBound::Idle, _) if linked => {
+            (shape.regular || shape.steady || long).then_some(Confidence::Medium)
+        }
+        (WindowBound::Idle, _) if shape.fills_limit => Some(Confidence::Medium),
         (WindowBound::Idle, Driver::Within) => {
-            (quick && long && !shape.runs).then_some(Confidence::Medium)
+            ((quick || shape.steady) && long && !shape.runs).then_some(Confidence::Medium)
         }
         (WindowBound::Idle, Driver::Before) => None,
     }
@@ -108,11 +113,14 @@ fn write_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
         WindowBound::Tag | WindowBound::Transaction => Some(Confidence::High),
         WindowBound::Parallel => linked.then_some(Confidence::Medium),
         WindowBound::Idle if linked && quick => Some(Confidence::High),
-        WindowBound::Idle if linked => (shape.regular || long).then_some(Confidence::Medium),
+        WindowBound::Idle if linked => {
+            (shape.regular || shape.steady || long).then_some(Confidence::Medium)
+        }
+        WindowBound::Idle if shape.fills_limit => Some(Confidence::Medium),
         WindowBound::Idle => {
             let counted = shape.spacing == Spacing::Loose && shape.regular && shape.ascending;
             let alone = long && !shape.lockstep && !shape.foreign;
-            (alone && (quick || counted)).then_some(Confidence::Medium)
+            (alone && (quick || shape.steady || counted)).then_some(Confidence::Medium)
         }
     }
 }

@@ -1,14 +1,12 @@
 //! A window into bursts: which statements repeat, behind which query, and under what circumstances.
 
-use std::collections::VecDeque;
-
 use hashbrown::HashMap;
 
 use super::{
     BurstClass, Driver, Repetition, Share, WindowBound,
     link::{Link, link},
     role::Role,
-    round::Round,
+    round::{Round, rounded_repeats},
     window::{Context, LOOK_BACK_US, Step},
 };
 
@@ -16,14 +14,10 @@ use super::{
 const MAX_CLASSES: usize = 64;
 /// Repeats on several sessions before they can be one loop's.
 const MIN_FAN: usize = 5;
-/// A session that ran the driver this long before a round of a loop over several sessions may be in a loop of its own, microseconds.
-const OWN_DRIVER_US: i64 = 1_000_000;
 /// Foreign statements between two repeats from which on they are not one round: another request's work.
 const MIN_INTERLUDE: usize = 2;
 /// Groups of one window that are considered as a group's driver.
 const MAX_CANDIDATES: usize = 256;
-/// Bursts across sessions remembered, so that their parts aren't counted twice.
-const MAX_FANS: usize = 64;
 /// One window to analyse.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
@@ -31,9 +25,12 @@ pub(super) struct View<'a> {
     pub(super) bound: WindowBound,
     /// Possible drivers before the window, oldest first.
     pub(super) recent: &'a [Step],
-    pub(super) last_ddl_us: Option<i64>,
+    /// When the session last ran DDL, oldest first.
+    pub(super) ddl_us: &'a [i64],
     /// A transaction told by its id alone: no BEGIN was logged.
     pub(super) implicit: bool,
+    /// A window before it was cut for its length only.
+    pub(super) continued: bool,
 }
 
 impl<'a> View<'a> {
@@ -42,8 +39,9 @@ impl<'a> View<'a> {
             steps,
             bound,
             recent: &[],
-            last_ddl_us: None,
+            ddl_us: &[],
             implicit: false,
+            continued: false,
         }
     }
 }
@@ -68,8 +66,6 @@ struct Group {
 pub(super) struct Analyser {
     repetitions: Vec<Accumulated>,
     links: HashMap<(u32, u32), Link, foldhash::fast::FixedState>,
-    /// Bursts across sessions found last: client, query, first start, last end.
-    fans: VecDeque<(u32, u32, i64, i64)>,
     groups: Vec<Group>,
     group_at: HashMap<(u32, u32), usize, foldhash::fast::FixedState>,
 }
@@ -89,6 +85,17 @@ pub(super) struct Found {
     pub(super) step: Step,
     /// Its group, when it stands in the window.
     group: Option<usize>,
+}
+
+/// What a burst is of a whole that it is part of.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// Repeats of the round that it is part of, when that spans sessions.
+    n_round: Option<usize>,
+    /// That round is as long as its driver's LIMIT.
+    exact: bool,
+    /// Executions of the group in the window.
+    n_all: usize,
 }
 
 /// How well a query fits as driver: the greatest is taken.
@@ -135,62 +142,79 @@ impl Analyser {
         }
     }
 
-    /// Emits the rounds of one group that a linked driver fanned out over sessions, with little else going on.
+    /// Emits the rounds of one group that a driver fanned out over sessions, with little else going on: what ran on sessions that were lent
+    /// for it. What ran on the driver's own session is a burst there.
     fn fans_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) {
         let Some(found) = self.driver_of(group, view, context) else {
             return;
         };
         self.groups[group].link = self.link(found.step.query, self.groups[group].query, context);
         let Some(parent) = found.group else { return };
+        let cuts = self.cuts(group, Some(parent), view, context);
         let members = std::mem::take(&mut self.groups[group].members);
-        let rounds: Vec<Vec<u32>> = rounds(&members, &self.groups[parent].members)
+        let rounds: Vec<Vec<u32>> = rounds(&members, &cuts)
             .map(|round| repeats(round, view.steps))
+            .filter(|round| round.len() >= MIN_FAN)
             .collect();
         let n_all = members.len();
         self.groups[group].members = members;
+        let all_lent = self.lent(group, &cuts, view);
         for round in rounds {
-            if round.len() < MIN_FAN {
+            let Some(found) = self.round_driver(&round, &cuts, Some(parent), Some(found), view)
+            else {
                 continue;
-            }
-            let found = Self::at_occurrence(&self.groups[parent], found, &round, view);
+            };
             let linked = self.groups[group].link != Link::None;
             let exact = found.step.limit as usize == round.len();
+            let lent: Vec<u32> = round
+                .iter()
+                .copied()
+                .filter(|at| all_lent.binary_search(at).is_ok())
+                .collect();
             if (linked || exact)
-                && self.is_fanned_out(parent, &round, view)
+                && lent.len() >= 2
+                && lent.len() * 3 >= round.len()
                 && !self.is_foreign(group, &round, Some(found), view, context)
             {
-                let (first, last) = (round[0] as usize, round[round.len() - 1] as usize);
-                if self.fans.len() == MAX_FANS {
-                    self.fans.pop_front();
-                }
-                self.fans.push_back((
-                    self.groups[group].client,
-                    self.groups[group].query,
-                    view.steps[first].start_us,
-                    view.steps[last].end_us,
-                ));
-                self.emit(group, &round, n_all, Some(found), view, context);
+                let part = Part {
+                    n_round: Some(round.len()),
+                    exact,
+                    n_all,
+                };
+                self.emit(group, &lent, part, Some(found), view, context);
             }
         }
     }
 
-    /// Ran a good part of the round on sessions that did not run the driver themselves shortly before? Else these are requests side by
-    /// side, each with a loop of its own.
-    fn is_fanned_out(&self, parent: usize, round: &[u32], view: &View<'_>) -> bool {
-        let step = |at: u32| &view.steps[at as usize];
-        let from_us = step(round[0]).start_us - OWN_DRIVER_US;
-        let last = round[round.len() - 1];
-        let own: Vec<u32> = self.groups[parent]
-            .members
-            .iter()
-            .filter(|&&at| at < last && step(at).start_us >= from_us)
-            .map(|&at| step(at).session)
-            .collect();
-        let lent = round
-            .iter()
-            .filter(|&&at| !own.contains(&step(at).session))
-            .count();
-        lent * 3 >= round.len()
+    /// The group's executions on sessions that were not in a loop of their own: what the session did last, the loop's body aside, was not a
+    /// driver.
+    fn lent(&self, group: usize, drivers: &[u32], view: &View<'_>) -> Vec<u32> {
+        let own_group = &self.groups[group];
+        let mut own: Vec<(u32, bool)> = Vec::new();
+        let mut lent = Vec::new();
+        for (at, step) in (0_u32..).zip(view.steps) {
+            let known = own.iter().position(|(session, _)| *session == step.session);
+            let body = step.query == own_group.query && step.client == own_group.client;
+            if body {
+                let is_own = known.map_or(view.continued, |known| own[known].1);
+                if !is_own {
+                    lent.push(at);
+                }
+                continue;
+            }
+            let drives = drivers.binary_search(&at).is_ok();
+            let partner = self.groups[self.group_at[&(step.client, step.query)]]
+                .members
+                .len()
+                * 2
+                >= own_group.members.len();
+            match known {
+                Some(known) if drives || !partner => own[known].1 = drives,
+                None => own.push((step.session, drives)),
+                Some(_) => {}
+            }
+        }
+        lent
     }
 
     /// Is more than a quarter of what ran from the burst's first to its last repeat foreign to the loop?
@@ -387,7 +411,12 @@ impl Analyser {
             for segment in self.segments(group, &round, found, view, context) {
                 let segment = repeats(&segment, view.steps);
                 if segment.len() >= 2 {
-                    self.emit(group, &segment, n_all, found, view, context);
+                    let part = Part {
+                        n_round: None,
+                        exact: false,
+                        n_all,
+                    };
+                    self.emit(group, &segment, part, found, view, context);
                 }
             }
         }
@@ -565,7 +594,7 @@ impl Analyser {
         &mut self,
         group: usize,
         round: &[u32],
-        n_all: usize,
+        part: Part,
         found: Option<Found>,
         view: &View<'_>,
         context: Context<'_>,
@@ -580,8 +609,11 @@ impl Analyser {
         let mut shape = round.shape(view, found);
         shape.foreign = self.is_foreign(group, round.members, found, view, context);
         shape.sourced = self.groups[group].sourced;
-        shape.fanned = view.bound != WindowBound::Parallel && self.is_fanned(group, &round);
-        shape.lockstep = found.is_none() && self.in_lockstep(group, n_all);
+        shape.fills_limit |= part.exact;
+        if let Some(n_round) = part.n_round {
+            shape.repeats = rounded_repeats(n_round);
+        }
+        shape.lockstep = found.is_none() && self.in_lockstep(group, part.n_all);
         let classes = &mut self.accumulated(query).classes;
         let class = match classes.iter().position(|class| class.shape == shape) {
             Some(at) => &mut classes[at],
@@ -598,15 +630,6 @@ impl Analyser {
             }
         };
         round.count_in(class, found);
-    }
-
-    /// Was the burst counted in one across sessions?
-    fn is_fanned(&self, group: usize, round: &Round<'_>) -> bool {
-        let Group { client, query, .. } = self.groups[group];
-        let (first, last) = (round.first().start_us, round.last().end_us);
-        self.fans
-            .iter()
-            .any(|&(c, q, start, end)| c == client && q == query && start <= first && last <= end)
     }
 
     /// Does another repeated statement alternate with it, about as often?

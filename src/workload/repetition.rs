@@ -56,6 +56,8 @@ pub enum Spacing {
     Loose,
     /// 30 ms and more.
     Slow,
+    /// The log's clock ticks in seconds.
+    Unknown,
 }
 
 /// How many different keys.
@@ -123,8 +125,6 @@ pub struct BurstShape {
     pub foreign: bool,
     /// A look-up of one row, itself not clearly driven, precedes each repeat and gives its key: requests of two look-ups each.
     pub sourced: bool,
-    /// Lies in a burst of the same statement that spans sessions, and is counted there.
-    pub fanned: bool,
 }
 
 /// Bursts of one child that agree in their shape, added up.

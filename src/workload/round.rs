@@ -15,7 +15,7 @@ const TIMELINE_HEAD: usize = 3;
 /// See `TIMELINE_HEAD`.
 const TIMELINE_TAIL: usize = 2;
 /// DDL this long before a window still marks it, microseconds.
-const DDL_NEAR_US: i64 = 500_000;
+const DDL_NEAR_US: i64 = 2_000_000;
 /// Bounds of [`Spacing`], microseconds. A loop that waits for each answer over loopback needs more than the first
 /// between two starts; people and pools pause longer than the last.
 const PIPELINED_US: f64 = 170.0;
@@ -89,7 +89,7 @@ impl Round<'_> {
             list_between: self.mostly_between(|step| self.role(step) == Role::List),
             written_back: self.traits.role == Role::Point && self.written_back(),
             locked_before: self.traits.role == Role::Write && self.locked_before(),
-            ddl: view.last_ddl_us.is_some_and(|ddl| {
+            ddl: view.ddl_us.iter().any(|&ddl| {
                 ddl >= self.first().start_us - DDL_NEAR_US && ddl <= self.last().end_us
             }),
             runs: self.runs(),
@@ -184,10 +184,12 @@ impl Round<'_> {
             .collect();
         idle.sort_unstable();
         let coarse = self.coarse_clock();
-        let (low, median) = (idle[idle.len() / 10], idle[idle.len() / 2]);
+        let quantile = |tenths: usize| idle[idle.len() * tenths / 10] as f64;
+        let (low, middle, high) = (quantile(1), quantile(5), quantile(9));
+        let median = idle[idle.len() / 2];
         let spacing = match median {
             _ if self.pipelined(view, &idle) => Spacing::Pipelined,
-            _ if coarse => Spacing::Loose,
+            _ if coarse => Spacing::Unknown,
             median if median < TIGHT_US => Spacing::Tight,
             median if median < LOOSE_US => Spacing::Loose,
             _ => Spacing::Slow,
@@ -195,7 +197,9 @@ impl Round<'_> {
         Rhythm {
             spacing,
             regular: coefficient_of_variation(&idle) < 1.0,
-            steady: !coarse && low as f64 >= STEADY_SHARE * median as f64,
+            steady: !coarse
+                && low >= STEADY_SHARE * middle
+                && high <= middle / STEADY_SHARE.sqrt(),
         }
     }
 
@@ -314,7 +318,7 @@ fn count_share(shares: &mut Vec<Share>, name: &str, n: u64) {
 }
 
 /// Rounds down to the steps of [`BurstShape::repeats`].
-fn rounded_repeats(n: usize) -> u32 {
+pub(super) fn rounded_repeats(n: usize) -> u32 {
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     [100, 50, 30, 20, 15]
         .into_iter()

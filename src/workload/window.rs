@@ -29,6 +29,8 @@ const MAX_STEPS: usize = 4096;
 const MAX_CLIENT_STEPS: usize = 1024;
 /// Drivers remembered per session.
 const MAX_RECENT: usize = 6;
+/// DDL statements remembered per session.
+const MAX_DDL: usize = 8;
 /// Sessions with an open window; beyond, the longest idle ones are closed.
 const MAX_SESSIONS: usize = 8192;
 /// Tagged requests open at once; beyond, the longest idle ones are closed.
@@ -147,7 +149,8 @@ struct Session {
     /// End of the last statement, housekeeping included.
     busy_until_us: i64,
     recent: VecDeque<Step>,
-    last_ddl_us: Option<i64>,
+    /// Its last DDL, oldest first.
+    ddl_us: VecDeque<i64>,
 }
 
 /// One tagged request.
@@ -164,6 +167,8 @@ struct ClientWindow {
     gaps: Gaps,
     busy_until_us: i64,
     several_sessions: bool,
+    /// The window before was cut for its length only.
+    continued: bool,
 }
 
 /// All open windows, and what closed ones gave.
@@ -197,7 +202,7 @@ impl Windows {
             Role::Begin => session.begin(analyser, context),
             Role::End => session.end(analyser, context),
             Role::Boundary => session.boundary(analyser, context),
-            Role::Ddl => session.last_ddl_us = Some(step.end_us),
+            Role::Ddl => session.ddl(step.end_us),
             Role::Chatter => {}
             Role::Point | Role::List | Role::Write | Role::Other => {
                 session.work(step, place.transaction, analyser, context);
@@ -323,8 +328,13 @@ fn is_work(role: Role) -> bool {
 impl ClientWindow {
     fn close(&mut self, analyser: &mut Analyser, context: Context<'_>) {
         if self.several_sessions {
-            analyser.client_window(&View::new(&self.steps, WindowBound::Parallel), context);
+            let view = View {
+                continued: self.continued,
+                ..View::new(&self.steps, WindowBound::Parallel)
+            };
+            analyser.client_window(&view, context);
         }
+        self.continued = self.steps.len() >= MAX_CLIENT_STEPS;
         self.steps.clear();
         self.gaps = Gaps::default();
         self.several_sessions = false;
@@ -334,6 +344,13 @@ impl ClientWindow {
 impl Session {
     fn touch(&mut self, step: &Step) {
         self.busy_until_us = self.busy_until_us.max(step.end_us);
+    }
+
+    fn ddl(&mut self, end_us: i64) {
+        if self.ddl_us.len() == MAX_DDL {
+            self.ddl_us.pop_front();
+        }
+        self.ddl_us.push_back(end_us);
     }
 
     fn begin(&mut self, analyser: &mut Analyser, context: Context<'_>) {
@@ -451,8 +468,9 @@ impl Session {
                 Unit::Transaction | Unit::ImplicitTransaction => WindowBound::Transaction,
             },
             recent: self.recent.make_contiguous(),
-            last_ddl_us: self.last_ddl_us,
+            ddl_us: self.ddl_us.make_contiguous(),
             implicit: unit == Unit::ImplicitTransaction,
+            continued: false,
         };
         analyser.window(&view, context);
         self.remember_drivers(steps, context);

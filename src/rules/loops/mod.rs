@@ -16,7 +16,7 @@ use super::{Audit, Need};
 use crate::{
     finding::Confidence,
     sql::{Fingerprint, StatementKind},
-    workload::{BurstClass, Link, Query, Repetition, WindowBound},
+    workload::{BurstClass, Driver, Link, Query, Repetition, WindowBound},
 };
 
 /// Which loops a rule is about.
@@ -140,19 +140,15 @@ fn judge<'a>(
     } else {
         others.append(&mut inner);
     }
-    // what ran on several sessions is counted once, as a whole
-    let parallel = |j: &Judged<'_>| j.class.shape.bound == WindowBound::Parallel;
-    let is_parallel = accepted.iter().any(parallel);
-    if is_parallel {
-        accepted.retain(|judged| !judged.class.shape.fanned);
-        others.retain(|judged| !judged.class.shape.fanned);
-    }
     if is_chance(audit, &accepted, &others) {
         return None;
     }
     let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
     let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
-    let sure = !is_parallel && is_sure(&accepted);
+    let sure = is_sure(&accepted);
+    if sure {
+        keep_larger_view(child, &mut accepted, &mut others);
+    }
     accepted.extend(others.into_iter().filter(|judged| {
         let shape = &judged.class.shape;
         let same_parent = shape.parent.is_some() && parents.contains(&shape.parent);
@@ -171,6 +167,34 @@ fn judge<'a>(
         classes: accepted,
         confidence,
     })
+}
+
+/// What a loop ran on lent sessions is seen twice: as a part of a burst across sessions, and as bursts of those sessions without a driver.
+/// Keeps the view that shows more of it.
+fn keep_larger_view(child: &Query, accepted: &mut Vec<Judged<'_>>, others: &mut Vec<Judged<'_>>) {
+    let across = |judged: &Judged<'_>| judged.class.shape.bound == WindowBound::Parallel;
+    let alone = |judged: &Judged<'_>| {
+        let shape = &judged.class.shape;
+        shape.driver == Driver::None
+            && shape.repeats >= SURELY_A_LOOP / 2
+            && !verdict::excused(child, shape)
+            && !verdict::doubtful(shape)
+    };
+    let sum = |of: &[Judged<'_>], what: &dyn Fn(&Judged<'_>) -> bool| -> u64 {
+        of.iter()
+            .filter(|judged| what(judged))
+            .map(|judged| judged.class.n_repeats)
+            .sum()
+    };
+    let n_across = sum(accepted, &across);
+    if n_across == 0 {
+        return;
+    }
+    if sum(others, &alone) > n_across && !accepted.iter().all(across) {
+        accepted.retain(|judged| !across(judged));
+    } else {
+        others.retain(|judged| !alone(judged));
+    }
 }
 
 /// A loop of at least this many repeats doesn't come about by chance.

@@ -122,15 +122,7 @@ pub(super) fn child(shape: &QueryShape, varying: u64) -> Key<'_> {
     };
     let keyed = &shape.scans[at];
     let beside = |scan: &&Scan| scan.scope == keyed.scope && scan.role == ScanRole::Read;
-    let outermost = |scan: &&Scan| scan.scope == 0 && scan.role == ScanRole::Read;
-    let selects_rows = shape.kind == StatementKind::Select && !shape.is_exists && !shape.is_count;
     let loaded = match shape.scans.iter().find(beside) {
-        // `FROM labels WHERE EXISTS (… label_tasks … = $1)`: the condition's relations only lead to the rows
-        _ if selects_rows && keyed.scope != 0 && shape.scans.iter().any(|s| outermost(&s)) => shape
-            .scans
-            .iter()
-            .find(outermost)
-            .unwrap_or(keyed),
         Some(first) if !std::ptr::eq(first, keyed) => first,
         _ if only_leads(keyed, &key.columns) => shape
             .scans
@@ -140,8 +132,12 @@ pub(super) fn child(shape: &QueryShape, varying: u64) -> Key<'_> {
             .unwrap_or(keyed),
         _ => keyed,
     };
+    let rows = rows_of(shape, keyed);
     if std::ptr::eq(loaded, keyed) {
-        return key;
+        return Key {
+            relation: rows.or(key.relation),
+            ..key
+        };
     }
     let columns = key
         .columns
@@ -149,9 +145,21 @@ pub(super) fn child(shape: &QueryShape, varying: u64) -> Key<'_> {
         .map(|column| joined_column(shape, loaded, at, column).unwrap_or_else(|| column.clone()))
         .collect();
     Key {
-        relation: Some(&loaded.relation),
+        relation: rows.or(Some(&loaded.relation)),
         columns,
     }
+}
+
+/// The relation whose rows are loaded where the key stands in a condition's subquery: `FROM labels WHERE EXISTS (… label_tasks … = $1)`.
+fn rows_of<'a>(shape: &'a QueryShape, keyed: &Scan) -> Option<&'a RelationRef> {
+    let loads = shape.kind == StatementKind::Select && !shape.is_exists && !shape.is_count;
+    let outermost = shape
+        .scans
+        .iter()
+        .find(|scan| scan.scope == 0 && scan.role == ScanRole::Read);
+    outermost
+        .filter(|_| loads && keyed.scope != 0)
+        .map(|scan| &scan.relation)
 }
 
 /// Are its join and key columns all that is read of it?

@@ -118,7 +118,8 @@ fn write_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
         }
         WindowBound::Idle if shape.fills_limit => Some(Confidence::Medium),
         WindowBound::Idle => {
-            let counted = shape.spacing == Spacing::Loose && shape.regular && shape.ascending;
+            let slow = matches!(shape.spacing, Spacing::Loose | Spacing::Unknown);
+            let counted = slow && shape.regular && shape.ascending;
             let alone = long && !shape.lockstep && !shape.foreign;
             (alone && (quick || shape.steady || counted)).then_some(Confidence::Medium)
         }

@@ -197,9 +197,7 @@ impl Round<'_> {
         Rhythm {
             spacing,
             regular: coefficient_of_variation(&idle) < 1.0,
-            steady: !coarse
-                && low >= STEADY_SHARE * middle
-                && high <= middle / STEADY_SHARE.sqrt(),
+            steady: !coarse && low >= STEADY_SHARE * middle && high <= middle / STEADY_SHARE.sqrt(),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{Audit, Need};
 use crate::{
     finding::Confidence,
     sql::{Fingerprint, StatementKind},
-    workload::{BurstClass, Driver, Link, Query, Repetition, WindowBound},
+    workload::{BurstClass, BurstShape, Driver, Link, Query, Repetition, WindowBound},
 };
 
 /// Which loops a rule is about.
@@ -79,11 +79,7 @@ pub(super) fn find<'a>(audit: &Audit<'a>, loops: Loops) -> Vec<Loop<'a>> {
 const MAX_NESTING: usize = 4;
 
 /// The loops of that kind, where `looped` are known to be run by loops.
-fn loops_of<'a>(
-    audit: &Audit<'a>,
-    loops: Loops,
-    looped: &BTreeSet<Fingerprint>,
-) -> Vec<Loop<'a>> {
+fn loops_of<'a>(audit: &Audit<'a>, loops: Loops, looped: &BTreeSet<Fingerprint>) -> Vec<Loop<'a>> {
     let workload = &audit.snapshot.workload;
     workload
         .repetitions
@@ -125,7 +121,9 @@ fn judge<'a>(
     for class in &repetition.classes {
         let link = link_of(class);
         let judge = |confidence| Judged { class, confidence };
+        let mismatched = is_mismatched(audit, &class.shape);
         match verdict::verdict(audit.settings, child, &class.shape, link) {
+            _ if mismatched => {}
             verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
             verdict::Verdict::TooShort if is_nested(class) => inner.push(judge(Confidence::Medium)),
             verdict::Verdict::TooShort | verdict::Verdict::No => {
@@ -146,9 +144,7 @@ fn judge<'a>(
     let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
     let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
     let sure = is_sure(&accepted);
-    if sure {
-        keep_larger_view(child, &mut accepted, &mut others);
-    }
+    keep_one_view(child, &mut accepted, &mut others);
     accepted.extend(others.into_iter().filter(|judged| {
         let shape = &judged.class.shape;
         let same_parent = shape.parent.is_some() && parents.contains(&shape.parent);
@@ -156,6 +152,11 @@ fn judge<'a>(
             && !verdict::doubtful(shape)
             && (same_parent || (sure && shape.repeats >= SURELY_A_LOOP / 2))
     }));
+    // seen twice after all: more repeats than the statement ran
+    let n_repeats: u64 = accepted.iter().map(|judged| judged.class.n_repeats).sum();
+    if n_repeats > child.log.as_ref().map_or(0, |log| log.n_calls) {
+        accepted.retain(|judged| judged.class.shape.bound != WindowBound::Parallel);
+    }
     accepted.sort_by_key(|judged| {
         (
             std::cmp::Reverse(judged.class.n_repeats_max),
@@ -170,8 +171,8 @@ fn judge<'a>(
 }
 
 /// What a loop ran on lent sessions is seen twice: as a part of a burst across sessions, and as bursts of those sessions without a driver.
-/// Keeps the view that shows more of it.
-fn keep_larger_view(child: &Query, accepted: &mut Vec<Judged<'_>>, others: &mut Vec<Judged<'_>>) {
+/// Keeps the view that shows it best.
+fn keep_one_view(child: &Query, accepted: &mut Vec<Judged<'_>>, others: &mut Vec<Judged<'_>>) {
     let across = |judged: &Judged<'_>| judged.class.shape.bound == WindowBound::Parallel;
     let alone = |judged: &Judged<'_>| {
         let shape = &judged.class.shape;
@@ -186,12 +187,29 @@ fn keep_larger_view(child: &Query, accepted: &mut Vec<Judged<'_>>, others: &mut 
             .map(|judged| judged.class.n_repeats)
             .sum()
     };
-    let n_across = sum(accepted, &across);
-    if n_across == 0 {
+    let within = |judged: &Judged<'_>| !across(judged);
+    let parents: Vec<_> = accepted
+        .iter()
+        .filter(|judged| within(judged))
+        .map(|judged| judged.class.shape.parent)
+        .collect();
+    if !accepted.iter().any(across) {
         return;
     }
-    if sum(others, &alone) > n_across && !accepted.iter().all(across) {
-        accepted.retain(|judged| !across(judged));
+    if parents.is_empty() {
+        others.retain(|judged| !alone(judged));
+        return;
+    }
+    // where sessions by themselves show the loop, what seems to span them must be the same loop
+    let n_within = sum(accepted, &within);
+    let mostly_across = sum(accepted, &across) > n_within;
+    accepted.retain(|judged| {
+        let shape = &judged.class.shape;
+        within(judged) || (parents.contains(&shape.parent) && (shape.fills_limit || mostly_across))
+    });
+    let n_across = sum(accepted, &across);
+    if sum(others, &alone) > n_across {
+        accepted.retain(within);
     } else {
         others.retain(|judged| !alone(judged));
     }
@@ -207,6 +225,16 @@ fn is_sure(accepted: &[Judged<'_>]) -> bool {
         judged.confidence == Confidence::High
             && (shape.fills_limit || shape.repeats >= SURELY_A_LOOP)
     })
+}
+
+/// A loop that seems to span sessions, and has another length than its driver's LIMIT: side by side by chance. (On one session an identity
+/// map may make a loop shorter.)
+fn is_mismatched(audit: &Audit<'_>, shape: &BurstShape) -> bool {
+    let limited = || {
+        let parent = audit.snapshot.workload.query(shape.parent?)?;
+        parent.shape.as_ref()?.limit.as_ref()
+    };
+    shape.bound == WindowBound::Parallel && !shape.fills_limit && limited().is_some()
 }
 
 /// Short bursts that follow a query which mostly runs without one: the chance neighbours of a busy session.

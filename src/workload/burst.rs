@@ -87,6 +87,15 @@ pub(super) struct Found {
     group: Option<usize>,
 }
 
+/// What may drive a group.
+#[derive(Debug, Clone, Copy)]
+struct Drivers {
+    /// The best for the group as a whole.
+    group: Option<Found>,
+    /// For what ran before that one did: the window may have begun within a loop.
+    before: Option<Found>,
+}
+
 /// What a burst is of a whole that it is part of.
 #[derive(Debug, Clone, Copy)]
 struct Part {
@@ -145,7 +154,7 @@ impl Analyser {
     /// Emits the rounds of one group that a driver fanned out over sessions, with little else going on: what ran on sessions that were lent
     /// for it. What ran on the driver's own session is a burst there.
     fn fans_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) {
-        let Some(found) = self.driver_of(group, view, context) else {
+        let Some(found) = self.driver_of(group, view, context).group else {
             return;
         };
         self.groups[group].link = self.link(found.step.query, self.groups[group].query, context);
@@ -160,8 +169,11 @@ impl Analyser {
         self.groups[group].members = members;
         let all_lent = self.lent(group, &cuts, view);
         for round in rounds {
-            let Some(found) = self.round_driver(&round, &cuts, Some(parent), Some(found), view)
-            else {
+            let drivers = Drivers {
+                group: Some(found),
+                before: None,
+            };
+            let Some(found) = self.round_driver(&round, &cuts, Some(parent), drivers, view) else {
                 continue;
             };
             let linked = self.groups[group].link != Link::None;
@@ -171,9 +183,8 @@ impl Analyser {
                 .copied()
                 .filter(|at| all_lent.binary_search(at).is_ok())
                 .collect();
-            if (linked || exact)
+            if (exact || (linked && lent.len() * 3 >= round.len()))
                 && lent.len() >= 2
-                && lent.len() * 3 >= round.len()
                 && !self.is_foreign(group, &round, Some(found), view, context)
             {
                 let part = Part {
@@ -390,7 +401,8 @@ impl Analyser {
 
     /// Emits the bursts of one group: its executions, cut where the loop's driver runs again, and where other requests stand between.
     fn bursts_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) {
-        let found = self.driver_of(group, view, context);
+        let drivers = self.driver_of(group, view, context);
+        let found = drivers.group;
         self.groups[group].link = found.map_or(Link::None, |found| {
             self.link(found.step.query, self.groups[group].query, context)
         });
@@ -407,7 +419,7 @@ impl Analyser {
         let n_all = members.len();
         self.groups[group].members = members;
         for round in rounds {
-            let found = self.round_driver(&round, &cuts, root, found, view);
+            let found = self.round_driver(&round, &cuts, root, drivers, view);
             for segment in self.segments(group, &round, found, view, context) {
                 let segment = repeats(&segment, view.steps);
                 if segment.len() >= 2 {
@@ -462,7 +474,7 @@ impl Analyser {
         round: &[u32],
         cuts: &[u32],
         root: Option<usize>,
-        found: Option<Found>,
+        drivers: Drivers,
         view: &View<'_>,
     ) -> Option<Found> {
         let before = cuts.partition_point(|&cut| cut < round[0]);
@@ -477,12 +489,17 @@ impl Analyser {
                 });
             }
         }
-        let found = found?;
+        let found = drivers.group?;
         let Some(group) = found.group else {
             return Some(found);
         };
-        let ran_before = self.groups[group].members[0] < round[round.len() - 1];
-        ran_before.then(|| Self::at_occurrence(&self.groups[group], found, round, view))
+        if self.groups[group].members[0] < round[0] {
+            return Some(Self::at_occurrence(&self.groups[group], found, round, view));
+        }
+        let ran_within = self.groups[group].members[0] < round[round.len() - 1];
+        drivers.before.or_else(|| {
+            ran_within.then(|| Self::at_occurrence(&self.groups[group], found, round, view))
+        })
     }
 
     /// The driver as it ran last before the round, or first within it.
@@ -497,7 +514,7 @@ impl Analyser {
 
     /// The query whose rows may drive the group: best linked by name, then one that is directly followed by it, then one that lists
     /// without a key, then the nearest before its first execution.
-    fn driver_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) -> Option<Found> {
+    fn driver_of(&mut self, group: usize, view: &View<'_>, context: Context<'_>) -> Drivers {
         let (first, middle) = {
             let members = &self.groups[group].members;
             (members[0], members[members.len() / 2])
@@ -531,27 +548,51 @@ impl Analyser {
                 best = Some((rank, found));
             }
         }
-        let mut link = best.map(|(rank, _)| rank.link);
-        let mut found = best.map(|(_, found)| found);
+        let recent = self.recent_driver(group, view, context);
+        let Some((rank, within)) = best else {
+            return Drivers {
+                group: recent.map(|(_, found)| found),
+                before: recent.map(|(_, found)| found),
+            };
+        };
+        Drivers {
+            group: match recent {
+                Some((link, found)) if link > rank.link => Some(found),
+                _ => Some(within),
+            },
+            before: recent
+                .filter(|(link, found)| {
+                    found.step.query == within.step.query || *link >= rank.link.max(Link::SameName)
+                })
+                .map(|(_, found)| found),
+        }
+    }
+
+    /// The best linked query that ran shortly before the window.
+    fn recent_driver(
+        &mut self,
+        group: usize,
+        view: &View<'_>,
+        context: Context<'_>,
+    ) -> Option<(Link, Found)> {
         let start_us = view.steps[0].start_us;
+        let (client, query) = (self.groups[group].client, self.groups[group].query);
+        let mut best: Option<(Link, Found)> = None;
         for step in view.recent.iter().rev() {
             let near = start_us - step.end_us <= LOOK_BACK_US;
-            if near
-                && step.client == self.groups[group].client
-                && step.query != self.groups[group].query
-            {
-                let linked = self.link(step.query, self.groups[group].query, context);
-                if link.is_none_or(|known| linked > known) {
-                    link = Some(linked);
-                    found = Some(Found {
+            if near && step.client == client && step.query != query {
+                let link = self.link(step.query, query, context);
+                if best.is_none_or(|(known, _)| link > known) {
+                    let found = Found {
                         driver: Driver::Before,
                         step: *step,
                         group: None,
-                    });
+                    };
+                    best = Some((link, found));
                 }
             }
         }
-        found
+        best
     }
 
     /// Does the group run directly after at least half of the candidate's executions?
@@ -609,6 +650,10 @@ impl Analyser {
         let mut shape = round.shape(view, found);
         shape.foreign = self.is_foreign(group, round.members, found, view, context);
         shape.sourced = self.groups[group].sourced;
+        shape.overruns &= self.groups[group].root.is_some_and(|root| {
+            found.and_then(|found| found.group) == Some(root)
+                && self.groups[root].members.len() == 1
+        });
         shape.fills_limit |= part.exact;
         if let Some(n_round) = part.n_round {
             shape.repeats = rounded_repeats(n_round);

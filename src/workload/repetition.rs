@@ -105,6 +105,9 @@ pub struct BurstShape {
     pub ascending: bool,
     /// Repeats (or distinct keys) equal the driver's LIMIT.
     pub fills_limit: bool,
+    /// More repeats than the driver's LIMIT gives rows, and no multiple of it.
+    #[serde(default)]
+    pub overruns: bool,
     /// Operands that page (LIMIT, OFFSET, ranges) vary from repeat to repeat.
     pub pages: bool,
     /// Another statement alternates with it one to one, and nothing precedes the cycle.

@@ -85,6 +85,9 @@ impl Round<'_> {
             steady,
             ascending: self.ascending(),
             fills_limit: limit > 1 && (self.n() == limit || distinct == limit),
+            overruns: limit > 1
+                && self.n() > limit + limit / 10 + 1
+                && !self.n().is_multiple_of(limit),
             pages: self.pages(),
             list_between: self.mostly_between(|step| self.role(step) == Role::List),
             written_back: self.traits.role == Role::Point && self.written_back(),

@@ -117,6 +117,7 @@ fn judge<'a>(
     };
     let mut accepted: Vec<Judged<'a>> = Vec::new();
     let mut others: Vec<Judged<'a>> = Vec::new();
+    let mut short: Vec<Judged<'a>> = Vec::new();
     let mut inner: Vec<Judged<'a>> = Vec::new();
     for class in &repetition.classes {
         let link = link_of(class);
@@ -126,9 +127,11 @@ fn judge<'a>(
             _ if mismatched => {}
             verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
             verdict::Verdict::TooShort if is_nested(class) => inner.push(judge(Confidence::Medium)),
-            verdict::Verdict::TooShort | verdict::Verdict::No => {
+            verdict::Verdict::TooShort => {
+                short.push(judge(Confidence::Medium));
                 others.push(judge(Confidence::Medium));
             }
+            verdict::Verdict::No => others.push(judge(Confidence::Medium)),
         }
     }
     // what runs in the body of a loop adds up over its rounds
@@ -138,7 +141,7 @@ fn judge<'a>(
     } else {
         others.append(&mut inner);
     }
-    if is_chance(audit, &accepted, &others) {
+    if is_chance(audit, &accepted, &short) {
         return None;
     }
     let confidence = accepted.iter().map(|judged| judged.confidence).max()?;

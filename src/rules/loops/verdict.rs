@@ -75,7 +75,7 @@ pub(super) fn excused(child: &Query, shape: &BurstShape) -> bool {
 /// In a window that only idle time bounds, other requests' statements may stand between those of a loop.
 pub(super) fn doubtful(shape: &BurstShape) -> bool {
     let bounded = matches!(shape.bound, WindowBound::Tag | WindowBound::Transaction);
-    !bounded && !shape.fills_limit && (shape.foreign || shape.sourced)
+    !bounded && !shape.fills_limit && (shape.foreign || shape.sourced || shape.overruns)
 }
 
 /// A read: a driver linked by key is what convinces; windows that surely are one unit of work stand by themselves.

@@ -1,5 +1,6 @@
 //! The rules: one file each, listed once here. A rule is a pure function from an [`Audit`] to findings; it cannot fail and reaches nothing outside.
 
+mod application_stall;
 mod duplicate_index;
 mod invalid_index;
 mod judge;
@@ -8,12 +9,16 @@ mod loops;
 mod missing_index;
 mod missing_partial_index;
 mod n_plus_one;
+mod n_plus_one_suspect;
 mod n_plus_one_write;
 mod needs;
 mod recommended;
 mod redundant_index;
+mod redundant_query;
 mod scope;
+mod sequential_round_trips;
 mod stored_index;
+mod time_outside_database;
 mod unindexed_foreign_key;
 mod unused_index;
 
@@ -29,13 +34,18 @@ use crate::{
 
 /// All rules, sorted by id. Help, docs, `--rule` values and SARIF's metadata derive from this list.
 pub static RULES: &[&Rule] = &[
+    &application_stall::RULE,
     &duplicate_index::RULE,
     &invalid_index::RULE,
     &missing_index::RULE,
     &missing_partial_index::RULE,
     &n_plus_one::RULE,
+    &n_plus_one_suspect::RULE,
     &n_plus_one_write::RULE,
     &redundant_index::RULE,
+    &redundant_query::RULE,
+    &sequential_round_trips::RULE,
+    &time_outside_database::RULE,
     &unindexed_foreign_key::RULE,
     &unused_index::RULE,
 ];
@@ -123,7 +133,7 @@ pub struct Example {
 /// What an example must give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// Exactly one finding of this rule, at warning or above or info, whose subject's relation is that name.
+    /// Exactly one finding of this rule, at warning or above or info, whose subject's relation is that name (empty: none).
     Finding(&'static str),
     /// No finding of this rule.
     Silence,

@@ -5,17 +5,20 @@ use hashbrown::HashMap;
 use super::{
     BurstClass, Driver, Repetition, Share, WindowBound,
     link::{Link, link},
+    pace::Pacer,
     role::Role,
     round::{Round, rounded_repeats},
     window::{Context, LOOK_BACK_US, Step},
 };
 
 /// Classes of bursts kept apart for one fingerprint; beyond, bursts are only counted.
-const MAX_CLASSES: usize = 64;
+const MAX_CLASSES: usize = 256;
 /// Repeats on several sessions before they can be one loop's.
 const MIN_FAN: usize = 5;
 /// Foreign statements between two repeats from which on they are not one round: another request's work.
 const MIN_INTERLUDE: usize = 2;
+/// Statements of a loop's body, for the short loops of tests.
+const MAX_BODY: usize = 8;
 /// Groups of one window that are considered as a group's driver.
 const MAX_CANDIDATES: usize = 256;
 /// One window to analyse.
@@ -29,6 +32,8 @@ pub(super) struct View<'a> {
     pub(super) ddl_us: &'a [i64],
     /// A transaction told by its id alone: no BEGIN was logged.
     pub(super) implicit: bool,
+    /// It was undone at its end though nothing had failed: a test's.
+    pub(super) undone: bool,
     /// A window before it was cut for its length only.
     pub(super) continued: bool,
 }
@@ -41,6 +46,7 @@ impl<'a> View<'a> {
             recent: &[],
             ddl_us: &[],
             implicit: false,
+            undone: false,
             continued: false,
         }
     }
@@ -66,6 +72,8 @@ struct Group {
 pub(super) struct Analyser {
     repetitions: Vec<Accumulated>,
     links: HashMap<(u32, u32), Link, foldhash::fast::FixedState>,
+    /// How units of work spend their time.
+    pub(super) pacer: Pacer,
     groups: Vec<Group>,
     group_at: HashMap<(u32, u32), usize, foldhash::fast::FixedState>,
 }
@@ -124,6 +132,7 @@ struct Judged(Vec<(usize, bool)>);
 impl Analyser {
     /// Analyses one closed window.
     pub(super) fn window(&mut self, view: &View<'_>, context: Context<'_>) {
+        self.pacer.window(view.steps, view.bound, context);
         if let [only] = view.steps {
             self.accumulated(only.query).n_windows += 1;
             return;
@@ -654,6 +663,10 @@ impl Analyser {
             found.and_then(|found| found.group) == Some(root)
                 && self.groups[root].members.len() == 1
         });
+        let first = *round.first();
+        shape.test = view.undone || context.symbols.is_test(first.client, first.label);
+        shape.routed = context.symbols.is_routed(first.label);
+        shape.follows = shape.test && self.follows(group, round.members, found, view);
         shape.fills_limit |= part.exact;
         if let Some(n_round) = part.n_round {
             shape.repeats = rounded_repeats(n_round);
@@ -675,6 +688,29 @@ impl Analyser {
             }
         };
         round.count_in(class, found);
+    }
+
+    /// Does nothing but the loop's own statements stand between the driver and the first repeat?
+    fn follows(
+        &self,
+        group: usize,
+        members: &[u32],
+        found: Option<Found>,
+        view: &View<'_>,
+    ) -> bool {
+        let Some(found) = found.filter(|found| found.driver == Driver::Within) else {
+            return false;
+        };
+        let n = self.groups[group].members.len();
+        view.steps[..members[0] as usize]
+            .iter()
+            .rev()
+            .take(MAX_BODY)
+            .take_while(|step| {
+                let other = self.group_at[&(step.client, step.query)];
+                step.origin == found.step.origin || self.groups[other].members.len() * 2 >= n
+            })
+            .any(|step| step.origin == found.step.origin)
     }
 
     /// Does another repeated statement alternate with it, about as often?

@@ -176,6 +176,7 @@ impl Fold {
             _ => Vec::new(),
         };
         repetitions.sort_by_key(|repetition| repetition.child);
+        let pace = windows.analyser.pacer.take(context);
         for (input, cover) in inputs.iter_mut().zip(std::mem::take(&mut fold.covers)) {
             cover.describe(input);
         }
@@ -185,6 +186,7 @@ impl Fold {
             inputs,
             skipped,
             repetitions,
+            pace,
         }
     }
 

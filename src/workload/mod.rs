@@ -10,6 +10,7 @@ mod histogram;
 mod link;
 mod load;
 mod model;
+mod pace;
 mod pgss;
 mod repetition;
 mod role;
@@ -33,6 +34,7 @@ pub use model::{
     InputFacts, InputKind, LogStats, ParameterSample, PgssEntry, PgssFacts, PgssStats,
     PlaceholderFacts, ProtocolCounts, Query, Share, SkipCount, Workload,
 };
+pub use pace::{Pace, Series, Stall, Unit, Wait};
 pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
 };

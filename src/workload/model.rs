@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Pace;
 use super::{Coverage, Repetition};
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind};
 
@@ -17,6 +18,9 @@ pub struct Workload {
     /// Statements that came again and again within one window, sorted by child.
     #[serde(default)]
     pub repetitions: Vec<Repetition>,
+    /// How units of work spend their time.
+    #[serde(default)]
+    pub pace: Pace,
 }
 
 impl Workload {

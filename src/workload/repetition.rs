@@ -126,6 +126,15 @@ pub struct BurstShape {
     pub runs: bool,
     /// More than a quarter of the statements around the repeats have nothing to do with the loop.
     pub foreign: bool,
+    /// A test's: its client or its tags say so, or its transaction was undone though nothing had failed.
+    #[serde(default)]
+    pub test: bool,
+    /// Its tags name a route, controller or job.
+    #[serde(default)]
+    pub routed: bool,
+    /// In a test: nothing but the loop's own statements stands between the driver and the first repeat.
+    #[serde(default)]
+    pub follows: bool,
     /// A look-up of one row, itself not clearly driven, precedes each repeat and gives its key: requests of two look-ups each.
     pub sourced: bool,
 }

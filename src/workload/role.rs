@@ -67,6 +67,10 @@ pub(super) struct Traits {
     pub(super) single_row: bool,
     /// Takes row locks (`FOR UPDATE`).
     pub(super) locks_rows: bool,
+    /// Undoes work: ROLLBACK, also to a savepoint.
+    pub(super) undoes: bool,
+    /// SAVEPOINT
+    pub(super) saves: bool,
     /// The relation written, for writes.
     pub(super) writes: Option<String>,
     /// The relation that holds the key, for point queries.
@@ -79,6 +83,8 @@ impl Traits {
         let mut traits = match (Self::by_words(text), shape) {
             (Some(role), _) => Self {
                 role,
+                undoes: starts_with_any(text, &["rollback", "abort"]),
+                saves: starts_with_any(text, &["savepoint"]),
                 ..Self::default()
             },
             (None, Some(shape)) => Self::of_shape(text, shape),
@@ -162,6 +168,14 @@ impl Traits {
             StatementKind::Merge | StatementKind::Utility => Self::default(),
         }
     }
+}
+
+fn starts_with_any(text: &str, words: &[&str]) -> bool {
+    let text = text.trim_start().as_bytes();
+    words.iter().any(|word| {
+        text.get(..word.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    })
 }
 
 /// `SET` that changes whose data is seen is a boundary between units of work; every other is chatter.

@@ -10,6 +10,18 @@ const MAX_CLIENTS: usize = 4096;
 /// Distinct tag sets kept apart; later ones count as untagged.
 const MAX_LABELS: usize = 16_384;
 
+/// Programs that run tests, as they name themselves or are named in commands.
+const TEST_RUNNERS: [&str; 8] = [
+    "pytest",
+    "unittest",
+    "rspec",
+    "minitest",
+    "phpunit",
+    "jest",
+    "vitest",
+    "test-runner",
+];
+
 /// Who sent a statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Client {
@@ -77,6 +89,41 @@ impl Symbols {
         };
         self.session_at.insert(id.into(), at);
         (at, true)
+    }
+
+    /// Does the client, or the tags, say that a test runs? A database `test_…` or `…_test`, an application named after a test runner,
+    /// a tag `test`.
+    pub(super) fn is_test(&self, client: u32, label: u32) -> bool {
+        let Client { database, name, .. } = self.client(client);
+        let database = database.to_ascii_lowercase();
+        let name = name.to_ascii_lowercase();
+        database.starts_with(b"test_")
+            || database.ends_with(b"_test")
+            || TEST_RUNNERS.iter().any(|runner| name.contains(runner))
+            || self.has_tag(label, &["test", "test_name", "spec", "example"])
+    }
+
+    /// Do the tags name where in the application the statement came from?
+    pub(super) fn is_routed(&self, label: u32) -> bool {
+        self.has_tag(
+            label,
+            &[
+                "route",
+                "controller",
+                "action",
+                "view",
+                "endpoint",
+                "job",
+                "task",
+            ],
+        )
+    }
+
+    fn has_tag(&self, label: u32, keys: &[&str]) -> bool {
+        self.tags(label)
+            .iter()
+            .filter_map(|tag| tag.split_once('='))
+            .any(|(key, _)| keys.contains(&key))
     }
 
     /// Numbers of the sessions known, in ascending order.

@@ -11,6 +11,7 @@ use super::{
     Origin, WindowBound,
     burst::{Analyser, View},
     fold::Known,
+    pace::Tenure,
     role::Role,
     symbols::Symbols,
 };
@@ -115,6 +116,10 @@ struct OpenTransaction {
     continued: bool,
     /// When the session was last busy before it.
     busy_before_us: i64,
+    /// A statement failed.
+    failed: bool,
+    /// Rows were written.
+    wrote: bool,
 }
 
 /// What a session's window is.
@@ -126,6 +131,8 @@ enum Unit {
     Transaction,
     /// Told by its id alone.
     ImplicitTransaction,
+    /// Undone at its end though nothing had failed: a test.
+    Test,
 }
 
 impl Unit {
@@ -138,9 +145,26 @@ impl Unit {
     }
 }
 
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// COMMIT, or nothing that was seen.
+    Kept,
+    /// ROLLBACK
+    Undone,
+}
+
+impl Ending {
+    fn of(undoes: bool) -> Self {
+        if undoes { Self::Undone } else { Self::Kept }
+    }
+}
+
 /// One session.
 #[derive(Debug, Default)]
 struct Session {
+    /// The open transaction's use of time.
+    tenure: Option<Tenure>,
     steps: Vec<Step>,
     gaps: Gaps,
     transaction: Option<OpenTransaction>,
@@ -187,7 +211,22 @@ impl Windows {
         if self.sessions.len() <= at {
             self.sessions.resize_with(at + 1, Session::default);
         }
-        let role = context.known[step.query as usize].traits.role;
+        let traits = &context.known[step.query as usize].traits;
+        let role = traits.role;
+        self.analyser.pacer.pulse(&step, context.symbols);
+        match role {
+            Role::Begin => self.sessions[at].tenure = Some(Tenure::begin(&step)),
+            Role::End => {
+                if let Some(tenure) = self.sessions[at].tenure.take() {
+                    self.analyser.pacer.ended(tenure, &step, context);
+                }
+            }
+            _ => {
+                if let Some(tenure) = &mut self.sessions[at].tenure {
+                    tenure.step(&step);
+                }
+            }
+        }
         if place.request != 0 && !matches!(role, Role::Begin | Role::End) {
             self.sessions[at].touch(&step);
             if is_work(role) {
@@ -200,9 +239,13 @@ impl Windows {
         let analyser = &mut self.analyser;
         match role {
             Role::Begin => session.begin(analyser, context),
-            Role::End => session.end(analyser, context),
+            Role::End => session.end(Ending::of(traits.undoes), analyser, context),
             Role::Boundary => session.boundary(analyser, context),
             Role::Ddl => session.ddl(step.end_us),
+            Role::Chatter if traits.undoes => session.undo(analyser, context),
+            Role::Chatter if traits.saves && context.symbols.is_test(step.client, step.label) => {
+                session.unit_ends(Unit::Transaction, analyser, context);
+            }
             Role::Chatter => {}
             Role::Point | Role::List | Role::Write | Role::Other => {
                 session.work(step, place.transaction, analyser, context);
@@ -354,7 +397,7 @@ impl Session {
     }
 
     fn begin(&mut self, analyser: &mut Analyser, context: Context<'_>) {
-        self.end(analyser, context);
+        self.end(Ending::Kept, analyser, context);
         self.transaction = Some(OpenTransaction {
             explicit: true,
             busy_before_us: self.busy_until_us,
@@ -363,10 +406,11 @@ impl Session {
     }
 
     /// A transaction ends: with two statements or more it was a window of its own, with one it belongs to the burst.
-    fn end(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+    fn end(&mut self, ending: Ending, analyser: &mut Analyser, context: Context<'_>) {
         let Some(open) = self.transaction.take() else {
             return;
         };
+        let tested = ending == Ending::Undone && open.wrote && !open.failed;
         match open.steps.as_slice() {
             [] => {}
             [only] if !open.continued => {
@@ -374,10 +418,36 @@ impl Session {
             }
             steps => {
                 self.close_burst(analyser, context);
-                let unit = Unit::transaction(open.explicit);
+                let unit = match tested {
+                    true => Unit::Test,
+                    false => Unit::transaction(open.explicit),
+                };
                 self.analyse(steps, unit, analyser, context);
             }
         }
+    }
+
+    /// Back to a savepoint: with nothing failed before, that is how test runners end a test.
+    fn undo(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        let Some(open) = self.transaction.as_mut() else {
+            return;
+        };
+        if std::mem::take(&mut open.failed) {
+            return;
+        }
+        self.unit_ends(Unit::Test, analyser, context);
+    }
+
+    /// A unit of work ends within the open transaction.
+    fn unit_ends(&mut self, unit: Unit, analyser: &mut Analyser, context: Context<'_>) {
+        let Some(open) = self.transaction.as_mut() else {
+            return;
+        };
+        open.continued = true;
+        let steps = std::mem::take(&mut open.steps);
+        self.close_burst(analyser, context);
+        self.analyse(&steps, unit, analyser, context);
+        self.recent.clear();
     }
 
     fn boundary(&mut self, analyser: &mut Analyser, context: Context<'_>) {
@@ -397,7 +467,7 @@ impl Session {
             && !open.explicit
             && open.id != id
         {
-            self.end(analyser, context);
+            self.end(Ending::Kept, analyser, context);
         }
         if self.transaction.is_none() && id != 0 && id == self.last_id && !self.steps.is_empty() {
             self.transaction = self.steps.pop().map(|first| OpenTransaction {
@@ -411,6 +481,8 @@ impl Session {
             self.last_id = id;
             return;
         };
+        open.failed |= step.failed;
+        open.wrote |= context.known[step.query as usize].traits.writes.is_some();
         open.steps.push(step);
         if open.steps.len() >= MAX_STEPS {
             open.continued = true;
@@ -465,11 +537,14 @@ impl Session {
             steps,
             bound: match unit {
                 Unit::Burst => WindowBound::Idle,
-                Unit::Transaction | Unit::ImplicitTransaction => WindowBound::Transaction,
+                Unit::Transaction | Unit::ImplicitTransaction | Unit::Test => {
+                    WindowBound::Transaction
+                }
             },
             recent: self.recent.make_contiguous(),
             ddl_us: self.ddl_us.make_contiguous(),
             implicit: unit == Unit::ImplicitTransaction,
+            undone: unit == Unit::Test,
             continued: false,
         };
         analyser.window(&view, context);
@@ -491,7 +566,7 @@ impl Session {
     }
 
     fn close_all(&mut self, analyser: &mut Analyser, context: Context<'_>) {
-        self.end(analyser, context);
+        self.end(Ending::Kept, analyser, context);
         self.close_burst(analyser, context);
     }
 }

@@ -24,7 +24,7 @@ const MAX_OTHERS: usize = 10;
 /// Files and lines named in a finding.
 const MAX_LOCATIONS: usize = 5;
 /// A network round trip between application and database within one data centre, ms, where none was measured.
-const ROUND_TRIP_MS: f64 = 0.5;
+pub(super) const ROUND_TRIP_MS: f64 = 0.5;
 
 /// Sums over the classes of a loop.
 struct Totals {

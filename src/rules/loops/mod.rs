@@ -5,10 +5,13 @@ mod client;
 mod evidence;
 mod hint;
 mod subject;
+mod told;
 mod verdict;
 mod words;
 
 pub(super) use evidence::finding;
+pub(super) use subject::link;
+pub(super) use told::{Told, subject_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 

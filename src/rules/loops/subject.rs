@@ -11,7 +11,11 @@ use crate::{
 };
 
 /// The link from the parent's rows to the child's key: by foreign key where there is a catalog, else by name.
-pub(super) fn link(audit: &Audit<'_>, parent: Option<Fingerprint>, child: &Query) -> Link {
+pub(in crate::rules) fn link(
+    audit: &Audit<'_>,
+    parent: Option<Fingerprint>,
+    child: &Query,
+) -> Link {
     let parent = parent.and_then(|parent| audit.snapshot.workload.query(parent));
     let (Some(parent), Some(child)) = (parent.and_then(|p| p.shape.as_deref()), &child.shape)
     else {

@@ -516,6 +516,9 @@ pub struct JudgeArgs {
     /// Repeats in one session before a burst counts as N+1 [default: each rule's own]
     #[arg(long, value_name = "N")]
     pub min_repeats: Option<u64>,
+    /// Network round trip between application and database, ms, by which saved round trips become saved time [default: 0.5, and said to be assumed]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    pub rtt: Option<f64>,
     /// Days of usage statistics before an index may be called unused [default: 30]
     #[arg(long, value_name = "DAYS")]
     pub min_window: Option<f64>,
@@ -653,6 +656,14 @@ fn names(entries: impl Iterator<Item = (&'static str, &'static str)>) -> Possibl
 /// Parses the process's arguments; the error is clap's, to be shown by `app`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(arguments)
+}
+
+/// A length of time in ms: finite, and not below zero.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ms) if ms.is_finite() && ms >= 0.0 => Ok(ms),
+        _ => Err("a number of milliseconds, as 0.5".to_owned()),
+    }
 }
 
 #[cfg(test)]

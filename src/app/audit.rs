@@ -426,6 +426,7 @@ impl Request<'_> {
                     .unwrap_or(defaults.min_window_days),
                 min_calls: self.filters.min_calls.or(file.min_calls).unwrap_or(0),
                 show_literals: self.show_literals,
+                round_trip_ms: self.judge.rtt,
             },
             rules,
             scope: scope(self.filters),

@@ -44,6 +44,21 @@ pub struct NPlusOneEvidence {
     /// Applications seen, most frequent first (at most 10).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<String>,
+    /// Units of work (requests, transactions, bursts of a session) in which the child ran at all.
+    #[serde(default)]
+    pub n_units: u64,
+    /// The middle burst's repeats, of the first 100.
+    #[serde(default)]
+    pub n_repeats_p50: u64,
+    /// Round trips that one statement for each burst would spare.
+    #[serde(default)]
+    pub saved_round_trips: u64,
+    /// The round trip that saved time is reckoned with, ms.
+    #[serde(default)]
+    pub round_trip_ms: f64,
+    /// Where that comes from: `given` (`--rtt`) or `assumed`.
+    #[serde(default)]
+    pub round_trip_basis: String,
     /// The first 100 bursts.
     pub bursts: Vec<BurstFacts>,
     /// One real burst: parent, then first and last repeats.

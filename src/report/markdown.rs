@@ -102,7 +102,7 @@ fn finding(finding: &Finding, report: &Report) -> String {
         markdown_code(&words::subject(finding)),
         markdown_text(&finding.message),
     );
-    if let Some(impact) = words::impact(&finding.impact) {
+    if let Some(impact) = words::impact(finding) {
         text.push_str(&format!("\n{}\n", markdown_text(&impact)));
     }
     text.push_str(&remedy(finding));

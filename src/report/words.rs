@@ -2,7 +2,7 @@
 
 use super::figures;
 use crate::finding::{
-    Evidence, Finding, Ignored, Impact, ImpactBasis, LocationKind, NPlusOneEvidence, Observation,
+    Evidence, Finding, Ignored, ImpactBasis, LocationKind, NPlusOneEvidence, Observation,
     QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus, Severity,
 };
 
@@ -90,7 +90,8 @@ pub(super) fn subject(finding: &Finding) -> String {
 }
 
 /// What it costs and what the remedy saves, with how that is known; `None` when there is nothing to say.
-pub(super) fn impact(impact: &Impact) -> Option<String> {
+pub(super) fn impact(finding: &Finding) -> Option<String> {
+    let impact = &finding.impact;
     let mut parts = Vec::new();
     if impact.n_calls > 0 {
         let calls = figures::counted(impact.n_calls, "call");
@@ -104,11 +105,26 @@ pub(super) fn impact(impact: &Impact) -> Option<String> {
         let time = figures::milliseconds(impact.total_time_ms);
         parts.push(format!("{time} of database time"));
     }
-    parts.extend(saving(impact));
+    parts.extend(saving(finding));
     (!parts.is_empty()).then(|| parts.join(" · "))
 }
 
-fn saving(impact: &Impact) -> Option<String> {
+/// The round trip that saved time is reckoned with.
+fn round_trip(evidence: &Evidence) -> String {
+    let given = match evidence {
+        Evidence::NPlusOne(evidence) if evidence.round_trip_basis == "given" => {
+            Some(evidence.round_trip_ms)
+        }
+        _ => None,
+    };
+    match given {
+        Some(ms) => format!("at {ms} ms a round trip"),
+        None => "taking a round trip as 0.5 ms".to_owned(),
+    }
+}
+
+fn saving(finding: &Finding) -> Option<String> {
+    let impact = &finding.impact;
     if impact.saved_time_ms <= 0.0 {
         return None;
     }
@@ -124,10 +140,10 @@ fn saving(impact: &Impact) -> Option<String> {
         String::new()
     };
     let basis = match impact.basis {
-        ImpactBasis::Measured => "measured",
-        ImpactBasis::CalibratedEstimate => "measured time × the planner's cost ratio",
-        ImpactBasis::PlannerOnly => "by the planner's estimate alone",
-        ImpactBasis::None => "taking a round trip as 0.5 ms",
+        ImpactBasis::Measured => "measured".to_owned(),
+        ImpactBasis::CalibratedEstimate => "measured time × the planner's cost ratio".to_owned(),
+        ImpactBasis::PlannerOnly => "by the planner's estimate alone".to_owned(),
+        ImpactBasis::None => round_trip(&finding.evidence),
     };
     Some(format!("saves about {saved}{share} ({basis})"))
 }

@@ -72,7 +72,12 @@ pub struct Settings {
     pub min_calls: u64,
     /// `--show-literals`
     pub show_literals: bool,
+    /// `--rtt`: a network round trip between application and database, ms; `None` takes [`ROUND_TRIP_MS`].
+    pub round_trip_ms: Option<f64>,
 }
+
+/// A network round trip between application and database within one data centre, ms, where none was given.
+pub const ROUND_TRIP_MS: f64 = 0.5;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -81,6 +86,7 @@ impl Default for Settings {
             min_window_days: 30.0,
             min_calls: 0,
             show_literals: false,
+            round_trip_ms: None,
         }
     }
 }

@@ -24,7 +24,7 @@ const LABEL: usize = 13;
 pub(super) fn section(number: usize, finding: &Finding, standing: Option<&str>, page: &mut Page) {
     claim(number, finding, standing, page);
     page.paragraph("   ", &terminal_line(&finding.message));
-    if let Some(impact) = words::impact(&finding.impact) {
+    if let Some(impact) = words::impact(finding) {
         labelled("impact", &impact, page);
     }
     match &finding.evidence {

@@ -10,7 +10,7 @@ use crate::{
         BurstFacts, Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, Location,
         NPlusOneEvidence, ParentFacts, Remedy, RemedyKind, Severity, Subject, TimelineEntry,
     },
-    rules::Audit,
+    rules::{Audit, ROUND_TRIP_MS},
     sql::Fingerprint,
     workload::{Burst, InputKind, Moment, Query, Share},
 };
@@ -23,8 +23,6 @@ const MAX_SESSIONS: usize = 100;
 const MAX_OTHERS: usize = 10;
 /// Files and lines named in a finding.
 const MAX_LOCATIONS: usize = 5;
-/// A network round trip between application and database within one data centre, ms, where none was measured.
-pub(super) const ROUND_TRIP_MS: f64 = 0.5;
 
 /// Sums over the classes of a loop.
 struct Totals {
@@ -163,7 +161,7 @@ fn impact(audit: &Audit<'_>, totals: &Totals) -> Impact {
     Impact {
         n_calls: totals.n_repeats,
         total_time_ms: totals.total_us as f64 / 1e3,
-        saved_time_ms: saved_trips as f64 * ROUND_TRIP_MS,
+        saved_time_ms: saved_trips as f64 * audit.settings.round_trip_ms.unwrap_or(ROUND_TRIP_MS),
         saved_share: 0.0,
         // the log times the server, not the network: no measured time stands behind the trips
         basis: ImpactBasis::None,
@@ -237,6 +235,14 @@ fn evidence(
         sessions,
         tags: tags(found),
         applications: applications(found),
+        n_units: found.n_units,
+        n_repeats_p50: median(bursts),
+        saved_round_trips: totals.n_repeats.saturating_sub(totals.n_bursts),
+        round_trip_ms: audit.settings.round_trip_ms.unwrap_or(ROUND_TRIP_MS),
+        round_trip_basis: match audit.settings.round_trip_ms {
+            Some(_) => "given".to_owned(),
+            None => "assumed".to_owned(),
+        },
         bursts: bursts.iter().map(|burst| burst_facts(burst)).collect(),
         timeline: timeline(audit, found),
         client: client.map(|client| client.name().to_owned()),
@@ -245,6 +251,12 @@ fn evidence(
         cost: rewrite.cost,
         verified: None,
     }
+}
+
+fn median(bursts: &[&Burst]) -> u64 {
+    let mut repeats: Vec<u64> = bursts.iter().map(|burst| burst.n_repeats).collect();
+    repeats.sort_unstable();
+    repeats.get(repeats.len() / 2).copied().unwrap_or(0)
 }
 
 fn burst_facts(burst: &Burst) -> BurstFacts {

@@ -52,6 +52,8 @@ pub(super) struct Loop<'a> {
     pub(super) classes: Vec<Judged<'a>>,
     /// The best of their confidences.
     pub(super) confidence: Confidence,
+    /// Units of work in which the child ran at all.
+    pub(super) n_units: u64,
 }
 
 /// A class of bursts with its judgement.
@@ -173,6 +175,7 @@ fn judge<'a>(
         child,
         classes: accepted,
         confidence,
+        n_units: repetition.n_windows,
     })
 }
 

@@ -1,13 +1,13 @@
 //! A finding of the rules beside the loops: how units of work spend their time.
 
-use super::{evidence::ROUND_TRIP_MS, subject};
+use super::subject;
 use crate::{
     catalog::RelationName,
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, Location, Remedy,
         RemedyKind, Subject,
     },
-    rules::{Audit, Rule},
+    rules::{Audit, ROUND_TRIP_MS, Rule},
     workload::{InputFacts, InputKind, Query},
 };
 
@@ -57,7 +57,8 @@ impl Told<'_> {
             impact: Impact {
                 n_calls: self.n_calls,
                 total_time_ms: self.total_us as f64 / 1e3,
-                saved_time_ms: self.saved_trips as f64 * ROUND_TRIP_MS,
+                saved_time_ms: self.saved_trips as f64
+                    * audit.settings.round_trip_ms.unwrap_or(ROUND_TRIP_MS),
                 saved_share: 0.0,
                 basis: ImpactBasis::None,
                 source: match log {

@@ -156,8 +156,9 @@ fn judge<'a>(
     accepted.extend(others.into_iter().filter(|judged| {
         let shape = &judged.class.shape;
         let same_parent = shape.parent.is_some() && parents.contains(&shape.parent);
+        // where the child surely loops, other work between its repeats is a shared connection's
         !verdict::excused(child, shape)
-            && !verdict::doubtful(shape)
+            && (sure || !verdict::doubtful(shape))
             && (same_parent || (sure && shape.repeats >= SURELY_A_LOOP / 2))
     }));
     // seen twice after all: more repeats than the statement ran

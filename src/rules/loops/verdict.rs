@@ -133,11 +133,11 @@ fn write_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
         _ if shape.spacing == Spacing::Pipelined => None,
         WindowBound::Tag | WindowBound::Transaction => Some(Confidence::High),
         WindowBound::Parallel => linked.then_some(Confidence::Medium),
-        WindowBound::Idle if linked && quick => Some(Confidence::High),
+        WindowBound::Idle if linked && (quick || shape.fills_limit) => Some(Confidence::High),
+        WindowBound::Idle if shape.fills_limit => Some(Confidence::Medium),
         WindowBound::Idle if linked => {
             (shape.regular || shape.steady || long).then_some(Confidence::Medium)
         }
-        WindowBound::Idle if shape.fills_limit => Some(Confidence::Medium),
         WindowBound::Idle => {
             let slow = matches!(shape.spacing, Spacing::Loose | Spacing::Unknown);
             let counted = slow && shape.regular && shape.ascending;

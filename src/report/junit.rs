@@ -110,7 +110,7 @@ impl Suite {
 /// Everything that a person needs who sees only this case.
 fn details(finding: &Finding) -> String {
     let mut lines = vec![finding.message.clone()];
-    lines.extend(words::impact(&finding.impact));
+    lines.extend(words::impact(finding));
     lines.extend(finding.subject.query.clone());
     lines.extend(words::remedy(finding));
     let places = finding.locations.iter();

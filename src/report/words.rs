@@ -2,7 +2,7 @@
 
 use super::figures;
 use crate::finding::{
-    Evidence, Finding, Ignored, Impact, ImpactBasis, LocationKind, NPlusOneEvidence, Observation,
+    Evidence, Finding, Ignored, ImpactBasis, LocationKind, NPlusOneEvidence, Observation,
     QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus, Severity,
 };
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, InputFacts, Origin, Outcome, Protocol, Query, Sink, SkipCount, Statement, Text,
+    Event, InputFacts, Origin, Outcome, Pace, Protocol, Query, Sink, SkipCount, Statement, Text,
     Workload,
     coverage::Covered,
     role::Traits,
@@ -168,15 +168,15 @@ impl Fold {
             known: &fold.known,
             symbols: &fold.symbols,
         };
-        let mut repetitions = match &mut fold.mode {
+        let (mut repetitions, pace) = match &mut fold.mode {
             Mode::Leading(Some(windows)) => {
                 windows.close(context);
-                windows.analyser.take(context)
+                let repetitions = windows.analyser.take(context);
+                (repetitions, windows.analyser.pacer.take(context))
             }
-            _ => Vec::new(),
+            _ => (Vec::new(), Pace::default()),
         };
         repetitions.sort_by_key(|repetition| repetition.child);
-        let pace = windows.analyser.pacer.take(context);
         for (input, cover) in inputs.iter_mut().zip(std::mem::take(&mut fold.covers)) {
             cover.describe(input);
         }

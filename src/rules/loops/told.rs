@@ -46,6 +46,7 @@ impl Told<'_> {
             Some(Location {
                 file: input.name.clone(),
                 line,
+                ..Location::default()
             })
         });
         let log = workload.input(InputKind::Log);

@@ -39,7 +39,7 @@ pub struct Inputs<'a> {
     /// Whose statements, when both are given.
     pub statements: StatementsFrom,
     /// What was captured before, in place of the database.
-    pub captured: Option<Snapshot>,
+    pub captured: Option<Box<Snapshot>>,
 }
 
 /// How it is judged.
@@ -110,7 +110,7 @@ pub async fn run_audit(
         judging,
         context,
     };
-    let advice = asked.priced(pricing, &mut notes).await;
+    let advice = Box::pin(asked.priced(pricing, &mut notes)).await;
     spinner.say("judging");
     let audit = Audit {
         snapshot: &snapshot,
@@ -349,6 +349,7 @@ impl Request<'_> {
             logs.depth = Depth::Statistics;
         }
         let captured = self.twin.snapshot.as_deref().map(file::open).transpose()?;
+        let captured = captured.map(Box::new);
         let (server, unreachable) = match &captured {
             Some(_) => (None, None),
             None => match connect::connect(self.server, self.naming, context).await {

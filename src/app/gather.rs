@@ -43,7 +43,7 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
     gathered.n_logs = from_logs.n_read;
     gathered.failed = from_logs.failed;
     if let Some(captured) = inputs.captured {
-        gathered.restore(captured, inputs.statements);
+        gathered.restore(*captured, inputs.statements);
     }
     match from_server {
         None => {}

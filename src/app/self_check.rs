@@ -161,15 +161,19 @@ mod tests {
             result.words(),
             "self-check of the twin: of 21 plans of the server 20 identical, 21 of the same shape, worst cost ratio 1.50"
         );
-        result.add(
-            &plan("Seq Scan|t|", 10.0),
-            Some(&plan("Index Scan|t|i", 1.0)),
-        );
+        for _ in 0..2 {
+            let other = plan("Index Scan|t|i", 1.0);
+            result.add(&plan("Seq Scan|t|", 10.0), Some(&other));
+        }
         result.add(&plan("Seq Scan|t|", 10.0), None);
+        let words = result.words();
         assert!(
-            result
-                .words()
-                .starts_with("the twin does not plan as the server does: ")
+            words.starts_with("the twin does not plan as the server does: "),
+            "{words}"
+        );
+        assert!(
+            words.ends_with("; 1 more could not be planned in it"),
+            "{words}"
         );
     }
 }

@@ -279,8 +279,8 @@ async fn a_hostile_snapshot_reaches_nothing() {
     let (folder, path, _) = capture(&database.url, "none");
     let mut snapshot = pgassay::snapshot::read(&std::fs::read(&path).unwrap()[..]).unwrap();
     let marks = tempfile::tempdir().unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    std::fs::set_permissions(marks.path(), mode).unwrap();
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(marks.path(), open_to_all).unwrap();
     let mark = |name: &str| marks.path().join(name).display().to_string();
     let planner = snapshot.planner.as_mut().unwrap();
     attack(planner, &mark);

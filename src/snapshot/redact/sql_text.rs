@@ -243,22 +243,23 @@ fn cast(sql: &str, tokens: &[Token]) -> Option<String> {
         .first()
         .filter(|token| token.kind == TokenKind::Cast)?;
     let mut end = first.end;
-    for token in &tokens[1..] {
-        let belongs = matches!(
-            token.kind,
-            TokenKind::Word
-                | TokenKind::QuotedIdentifier
-                | TokenKind::Dot
-                | TokenKind::OpenBracket
-                | TokenKind::CloseBracket
-        );
+    let mut rest = tokens[1..].iter().peekable();
+    while let Some(token) = rest.next() {
         let text = &sql[token.start..token.end];
-        // AND, OR, THEN, … end a type; those words of types stand in lower case
-        if !belongs || token.kind == TokenKind::Word && text.bytes().any(|b| b.is_ascii_uppercase())
-        {
-            break;
+        match token.kind {
+            // AND, OR, THEN, … end a type; those words of types stand in lower case
+            TokenKind::Word if text.bytes().any(|b| b.is_ascii_uppercase()) => break,
+            TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::Dot => end = token.end,
+            // of an array type; an ARRAY[…] around the constant ends it
+            TokenKind::OpenBracket
+                if rest
+                    .peek()
+                    .is_some_and(|next| next.kind == TokenKind::CloseBracket) =>
+            {
+                end = rest.next().map_or(end, |close| close.end);
+            }
+            _ => break,
         }
-        end = token.end;
     }
     let name = sql[first.end..end].trim();
     (!name.is_empty()).then(|| name.to_owned())

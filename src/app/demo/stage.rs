@@ -187,7 +187,13 @@ impl Stage {
             },
             ..Judging::default()
         };
-        let conclusion = audit::run_audit(inputs, Pricing::Real(&planner), &judging, context).await;
+        let conclusion = Box::pin(audit::run_audit(
+            inputs,
+            Pricing::Real(&planner),
+            &judging,
+            context,
+        ))
+        .await;
         planner.finish().await;
         let mut conclusion = conclusion?;
         super::remark(&mut conclusion.report);

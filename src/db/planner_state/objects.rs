@@ -89,7 +89,7 @@ fn collations(version: u32) -> String {
     format!(
         "SELECT json_build_object('name', {}, 'provider', c.collprovider::text, 'locale', {locale}, 'deterministic', c.collisdeterministic)::text \
          FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE {USER_SCHEMA} AND {} \
-           OR n.nspname = 'pg_catalog' AND c.collname NOT IN ('default', 'C', 'POSIX') AND EXISTS (SELECT FROM pg_attribute a WHERE a.attcollation = c.oid AND a.attrelid >= 16384) ORDER BY c.oid",
+           OR n.nspname = 'pg_catalog' AND c.collname NOT IN ('default', 'C', 'POSIX') AND c.oid IN (SELECT a.attcollation FROM pg_attribute a WHERE a.attrelid >= 16384) ORDER BY c.oid",
         name("c.collname"),
         own("pg_collation", "c.oid")
     )

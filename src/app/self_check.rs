@@ -109,8 +109,12 @@ impl SelfCheck {
         } else {
             ""
         };
+        let unplanned = match self.n_unplanned {
+            0 => String::new(),
+            n => format!("; {n} more could not be planned in it"),
+        };
         format!(
-            "{warning}self-check of the twin: of {} plans of the server {} identical, {} of the same shape, worst cost ratio {:.2}",
+            "{warning}self-check of the twin: of {} plans of the server {} identical, {} of the same shape, worst cost ratio {:.2}{unplanned}",
             self.n,
             self.n_identical,
             self.n_same_shape,

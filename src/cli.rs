@@ -112,7 +112,8 @@ Examples:
 const MIGRATE_EXAMPLES: &str = "\
 Examples:
   pgassay audit --database-url \"$URL\" --format json --output report.json
-  pgassay migrate --from report.json --out migrations
+  pgassay migrate --from report.json --project .                # in the project's own framework, where it belongs
+  pgassay migrate --from report.json --out migrations           # plain SQL
   pgassay migrate --database-url \"$URL\" --out migrations --dry-run
   psql -X -v ON_ERROR_STOP=1 -f migrations/20261122230501_jobs_country_idx.up.sql";
 
@@ -278,17 +279,15 @@ pub struct MigrateArgs {
     /// Also write changes whose predicate holds a value of the workload
     #[arg(long, help_heading = "Migrations")]
     pub show_literals: bool,
-    /// Migration framework
-    #[arg(long, value_name = "NAME", default_value = "sql", value_parser = names(FRAMEWORKS.iter().map(|f| (f.name, f.summary))), help_heading = "Migrations")]
-    pub framework: String,
-    /// Folder to write into; created when missing. Nothing outside it is touched
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "migrations",
-        help_heading = "Migrations"
-    )]
-    pub out: PathBuf,
+    /// The project's folder: its framework, its migrations' folder and the next number are found there
+    #[arg(long, value_name = "DIR", help_heading = "Migrations")]
+    pub project: Option<PathBuf>,
+    /// Migration framework [default: that of --project, else sql]
+    #[arg(long, value_name = "NAME", value_parser = names(FRAMEWORKS.iter().map(|f| (f.name, f.summary))), help_heading = "Migrations")]
+    pub framework: Option<String>,
+    /// Folder to write into; created when missing, nothing outside it is touched [default: the framework's folder in --project, else migrations]
+    #[arg(long, value_name = "DIR", help_heading = "Migrations")]
+    pub out: Option<PathBuf>,
     /// Also write index drops, into a folder of their own below --out
     #[arg(long, help_heading = "Migrations")]
     pub include_drops: bool,

@@ -14,7 +14,7 @@
 //! sql::QueryShape ─► advise: propose (pure) ─► price (WhatIf) ─► choose (pure) ──► Advice
 //!                                                                                    ▼
 //! Audit { snapshot, advice, settings } ─► rules (pure) ─► Findings ─► Report ─┬─► report: terminal, json, markdown
-//!                                                                             └─► migration: sql
+//!                                                                             └─► migration: sql, django, rails, …
 //! ```
 //!
 //! | step | type | made by |
@@ -75,7 +75,7 @@
 //! |---|---|---|---|
 //! | rule | `rules/x.rs` | [`rules::RULES`] | its examples, run by `tests/it/examples.rs` |
 //! | output | `report/x.rs` | [`report::OUTPUTS`] | a snapshot, a schema where one exists, hostile text in `tests/it/report.rs` |
-//! | framework | `migration/x.rs` | [`migration::FRAMEWORKS`] | applied twice and reverted by the real tool in `tests/it/migrate.rs` |
+//! | framework | `migration/x.rs` | [`migration::FRAMEWORKS`] | run by its own tool in `tests/it/migrate_tools.rs` |
 //! | log format | `source/x.rs` | [`mod@source`] | the same statements as its siblings |
 
 pub mod advise;

@@ -10,24 +10,28 @@ use jiff::{civil::DateTime, tz::TimeZone};
 
 use super::{
     Context, Error, ErrorKind, Outcome, audit::Request, config::Config, connect::Naming, path_text,
-    write,
+    project::Place, write,
 };
 use crate::{
     cli::MigrateArgs,
-    finding::Report,
-    migration::{Drops, FRAMEWORKS, Framework, MigrationFile, Planned, Proposal, plan},
+    finding::{ChangeAction, Evidence, IndexChange, RemedyKind, Report},
+    migration::{
+        self, Change, Drops, Framework, MigrationFile, Planned, ProjectView, Proposal, RenderError,
+        Rendered, Start,
+    },
     report::json,
 };
 
 /// Largest report that is read back: the JSON report of an audit with 10,000 findings has some 40 MB.
 const MAX_REPORT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// How timestamps of files are written.
+/// How `--timestamp` is written.
 const TIMESTAMP: &str = "%Y%m%d%H%M%S";
 
 /// Runs the command.
 pub(super) async fn run(args: &MigrateArgs, context: &Context) -> Result<Outcome, Error> {
     let start = start(args, context)?;
+    let place = Place::of(args, context)?;
     let (proposals, outcome) = match &args.from {
         Some(path) => (proposals_of(path, context)?, Outcome::Clean),
         None => audit(args, context).await?,
@@ -37,55 +41,134 @@ pub(super) async fn run(args: &MigrateArgs, context: &Context) -> Result<Outcome
     } else {
         Drops::LeaveOut
     };
-    let planned = plan(proposals, start, drops);
+    let planned = migration::plan(proposals, drops, place.framework.max_name_bytes);
     say_what_is_missing(&planned, context);
-    let framework = framework(&args.framework);
-    let files: Vec<MigrationFile> = planned.steps.iter().flat_map(framework.render).collect();
+    let existing = place.existing();
+    let request = migration::Request {
+        steps: &planned.steps,
+        project: &place.project,
+        existing: &existing,
+        folder: &place.folder,
+        start,
+    };
+    let rendered = (place.framework.render)(&request).map_err(cannot_render)?;
+    for slug in &rendered.known {
+        context.remark(&format!("{slug} has a file there already, left as it is"));
+    }
+    for slug in &rendered.refused {
+        context.remark(&format!(
+            "{slug} left out: a name or string in it has a line that {} may take for a marker of its own; --framework sql writes it",
+            place.framework.name
+        ));
+    }
     if args.dry_run {
-        show(&files, context)?;
+        show(&rendered.files, context)?;
     } else {
-        let fresh = without_known(&args.out, files, context);
-        let written = write::new_files(&args.out, &fresh)?;
+        let written = write::new_files(&place.root, &place.below_root(rendered.files))?;
         let lines: Vec<String> = written.iter().map(|path| path_text(path) + "\n").collect();
         context.print(lines.concat().as_bytes())?;
+    }
+    for note in &rendered.notes {
+        context.remark(note);
     }
     Ok(outcome)
 }
 
-fn framework(name: &str) -> &'static Framework {
-    FRAMEWORKS
-        .iter()
-        .find(|framework| framework.name == name)
-        .expect("clap takes only names of the registry")
+fn cannot_render(error: RenderError) -> Error {
+    Error::new(ErrorKind::Input, error.message).hint(error.hint)
 }
 
-fn start(args: &MigrateArgs, context: &Context) -> Result<DateTime, Error> {
+fn start(args: &MigrateArgs, context: &Context) -> Result<Start, Error> {
     match &args.timestamp {
-        None => Ok(context.now.to_zoned(TimeZone::UTC).datetime()),
-        Some(text) => DateTime::strptime(TIMESTAMP, text).map_err(|error| {
-            Error::new(
-                ErrorKind::Usage,
-                format!("--timestamp {text:?} is no YYYYMMDDhhmmss"),
-            )
-            .because(error)
-        }),
+        None => Ok(now(context)),
+        Some(text) => {
+            let time = DateTime::strptime(TIMESTAMP, text).map_err(|error| {
+                let message = format!("--timestamp {text:?} is no YYYYMMDDhhmmss");
+                Error::new(ErrorKind::Usage, message).because(error)
+            })?;
+            Ok(Start {
+                time,
+                is_given: true,
+            })
+        }
     }
 }
 
+fn now(context: &Context) -> Start {
+    Start {
+        time: context.now.to_zoned(TimeZone::UTC).datetime(),
+        is_given: false,
+    }
+}
+
+/// The files of a report for psql, drops included, in an empty folder.
+pub(super) fn plain_sql(report: &Report, context: &Context) -> Result<Vec<MigrationFile>, Error> {
+    let framework = Framework::of_name("sql").expect("plain SQL is one of the frameworks");
+    let planned = migration::plan(proposals(report), Drops::Include, framework.max_name_bytes);
+    let request = migration::Request {
+        steps: &planned.steps,
+        project: &ProjectView::empty(),
+        existing: &ProjectView::empty(),
+        folder: "",
+        start: now(context),
+    };
+    let rendered: Rendered = (framework.render)(&request).map_err(cannot_render)?;
+    Ok(rendered.files)
+}
+
 /// The changes that the findings of a report propose.
-pub(super) fn proposals(report: &Report) -> Vec<Proposal> {
+fn proposals(report: &Report) -> Vec<Proposal> {
     let findings = report
         .findings
         .iter()
         .filter(|finding| !finding.remedy.withheld);
     findings
         .flat_map(|finding| {
-            finding.remedy.changes.iter().map(|change| Proposal {
-                change: change.clone(),
+            let others = match &finding.evidence {
+                Evidence::Index(evidence) => evidence.replaces.as_slice(),
+                _ => &[],
+            };
+            let remedy = &finding.remedy;
+            let changes = changes(remedy.kind, remedy.sql.as_deref(), &remedy.changes, others);
+            changes.into_iter().map(|change| Proposal {
+                change,
                 finding: finding.id(),
                 why: finding.message.clone(),
             })
         })
+        .collect()
+}
+
+/// What a remedy changes. `others` are the indexes that a drop leaves in its place.
+fn changes(
+    kind: RemedyKind,
+    sql: Option<&str>,
+    changes: &[IndexChange],
+    others: &[String],
+) -> Vec<Change> {
+    if kind == RemedyKind::CreateStatistics && changes.is_empty() {
+        let sql = sql
+            .into_iter()
+            .map(|sql| Change::Statistics(sql.to_owned()));
+        return sql.collect();
+    }
+    let created = changes
+        .iter()
+        .filter(|change| change.action == ChangeAction::Create)
+        .map(|change| change.def.name.clone());
+    let created: Vec<String> = created.collect();
+    let instead = |change: &IndexChange| match change.action {
+        ChangeAction::Create => Vec::new(),
+        ChangeAction::Drop if kind == RemedyKind::DropIndex => {
+            let prefix = format!("{}.", change.def.table.schema);
+            let in_schema = others.iter().filter_map(|name| name.strip_prefix(&prefix));
+            in_schema.map(str::to_owned).collect()
+        }
+        ChangeAction::Drop => created.clone(),
+    };
+    changes
+        .iter()
+        .map(|change| Change::Index(Box::new(change.clone()), instead(change)))
         .collect()
 }
 
@@ -102,7 +185,13 @@ fn proposals_of(path: &Path, context: &Context) -> Result<Vec<Proposal>, Error> 
     let withheld = findings.iter().filter(|finding| finding.withheld).count();
     say_withheld(withheld, context);
     let proposals = findings.into_iter().flat_map(|finding| {
-        finding.changes.into_iter().map(move |change| Proposal {
+        let changes = changes(
+            finding.kind,
+            finding.sql.as_deref(),
+            &finding.changes,
+            &finding.others,
+        );
+        changes.into_iter().map(move |change| Proposal {
             change,
             finding: finding.id.clone(),
             why: finding.message.clone(),
@@ -143,38 +232,6 @@ fn say_what_is_missing(planned: &Planned, context: &Context) {
     if planned.steps.is_empty() {
         context.remark("nothing to write");
     }
-}
-
-/// Leaves out what an earlier run has written under another timestamp.
-fn without_known(out: &Path, files: Vec<MigrationFile>, context: &Context) -> Vec<MigrationFile> {
-    files
-        .into_iter()
-        .filter(|file| match known(out, &file.path) {
-            Some(known) => {
-                context.remark(&format!("{known} is there already, left as it is"));
-                false
-            }
-            None => true,
-        })
-        .collect()
-}
-
-/// A file in the same folder whose name differs in its timestamp alone.
-fn known(out: &Path, relative: &str) -> Option<String> {
-    let path = out.join(relative);
-    let name = without_timestamp(path.file_name()?.to_str()?)?.to_owned();
-    let entries = fs::read_dir(path.parent()?).ok()?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|other| without_timestamp(other) == Some(&name))
-        .collect();
-    names.sort();
-    names.into_iter().next()
-}
-
-fn without_timestamp(name: &str) -> Option<&str> {
-    let (timestamp, rest) = name.split_once('_')?;
-    (timestamp.len() == 14 && timestamp.bytes().all(|byte| byte.is_ascii_digit())).then_some(rest)
 }
 
 fn show(files: &[MigrationFile], context: &Context) -> Result<(), Error> {

@@ -19,6 +19,7 @@ mod locate;
 pub mod logs;
 mod migrate;
 mod plan;
+mod project;
 mod rules;
 mod self_check;
 mod snapshot;

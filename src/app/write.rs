@@ -95,47 +95,70 @@ fn readable_by_all(file: &fs::File) -> io::Result<()> {
 
 /// Writes a file that must not be there yet.
 pub(super) fn new_file(path: &Path, content: &str) -> Result<(), Error> {
-    let file = MigrationFile {
-        path: path_text(path),
-        content: content.to_owned(),
-    };
-    let temporary = prepared(path, &file)?;
+    let temporary = prepared(path, content)?;
     let persisted = temporary.persist_noclobber(path);
     persisted
         .map(drop)
         .map_err(|error| cannot_write(path, error.error))
 }
 
-/// Writes new files below `out`, all or none, and returns their paths. Existing files stay as they are.
+/// Writes files below `out`, all or none, and returns their paths. Existing files stay as they are, apart from those that list migrations: such a file is
+/// replaced if it still has the text that the new one was made from.
 ///
 /// # Errors
-/// When a file exists, a folder is a symbolic link or can't be made, or writing fails.
+/// When a file exists or has changed, a folder is a symbolic link or can't be made, or writing fails.
 pub(super) fn new_files(out: &Path, files: &[MigrationFile]) -> Result<Vec<PathBuf>, Error> {
     let mut ready = Vec::new();
     for file in files {
         let path = below(out, &file.path)?;
-        ready.push((prepared(&path, file)?, path));
+        unchanged(&path, file)?;
+        ready.push((prepared(&path, &file.content)?, path, file));
     }
-    let mut written: Vec<PathBuf> = Vec::new();
-    for (file, path) in ready {
-        if let Err(error) = file.persist_noclobber(&path) {
-            for path in &written {
-                drop(fs::remove_file(path));
-            }
+    let mut written: Vec<(PathBuf, &MigrationFile)> = Vec::new();
+    for (temporary, path, file) in ready {
+        let result = match file.replaces {
+            None => temporary.persist_noclobber(&path),
+            Some(_) => temporary.persist(&path),
+        };
+        if let Err(error) = result {
+            take_back(&written);
             return Err(cannot_write(&path, error.error));
         }
-        written.push(path);
+        written.push((path, file));
     }
-    Ok(written)
+    Ok(written.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Leaves things as they were before.
+fn take_back(written: &[(PathBuf, &MigrationFile)]) {
+    for (path, file) in written {
+        let old = file.replaces.as_ref().map(|old| prepared(path, old));
+        match old {
+            Some(Ok(old)) => drop(old.persist(path)),
+            Some(Err(_)) => {}
+            None => drop(fs::remove_file(path)),
+        }
+    }
+}
+
+/// A file that is to be replaced must be a plain file, with the text that is known of it.
+fn unchanged(path: &Path, file: &MigrationFile) -> Result<(), Error> {
+    let Some(old) = &file.replaces else {
+        return Ok(());
+    };
+    let is_file = fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file());
+    if is_file && fs::read_to_string(path).is_ok_and(|text| text == *old) {
+        return Ok(());
+    }
+    let message = format!("{:?} is a link, or has changed meanwhile", path_text(path));
+    Err(Error::new(ErrorKind::Output, message).hint("run it again"))
 }
 
 /// The whole content in a temporary file beside its place.
-fn prepared(path: &Path, file: &MigrationFile) -> Result<tempfile::NamedTempFile, Error> {
+fn prepared(path: &Path, content: &str) -> Result<tempfile::NamedTempFile, Error> {
     let failed = |error| cannot_write(path, error);
     let mut temporary = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
-    temporary
-        .write_all(file.content.as_bytes())
-        .map_err(failed)?;
+    temporary.write_all(content.as_bytes()).map_err(failed)?;
     readable_by_all(temporary.as_file()).map_err(failed)?;
     Ok(temporary)
 }
@@ -195,10 +218,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> MigrationFile {
-        MigrationFile {
-            path: path.into(),
-            content: "SELECT 1;\n".into(),
-        }
+        MigrationFile::new(path, "SELECT 1;\n")
     }
 
     #[test]
@@ -235,6 +255,23 @@ mod tests {
         );
         assert_eq!(parsed("./sarif=a"), (None, "./sarif=a".into()));
         assert_eq!(parsed("report.json"), (None, "report.json".into()));
+    }
+
+    #[test]
+    fn a_list_is_replaced_only_if_it_is_what_it_was() {
+        let out = tempfile::tempdir().unwrap();
+        let plan = out.path().join("plan");
+        fs::write(&plan, "old").unwrap();
+        let amended = MigrationFile {
+            replaces: Some("old".into()),
+            ..file("plan")
+        };
+        fs::write(out.path().join("b.sql"), "").unwrap();
+        assert!(new_files(out.path(), &[amended.clone(), file("b.sql")]).is_err());
+        assert_eq!(fs::read(&plan).unwrap(), b"old");
+        new_files(out.path(), std::slice::from_ref(&amended)).unwrap();
+        assert_eq!(fs::read(&plan).unwrap(), b"SELECT 1;\n");
+        assert!(new_files(out.path(), &[amended]).is_err());
     }
 
     #[test]

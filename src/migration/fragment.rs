@@ -12,6 +12,9 @@ pub enum FragmentError {
     /// An old definition that is no CREATE INDEX.
     #[error("not a CREATE INDEX statement")]
     NotAnIndex,
+    /// A statement that is no CREATE STATISTICS.
+    #[error("not a CREATE STATISTICS statement")]
+    NotStatistics,
 }
 
 /// Checks that `sql` stays inside the statement that it is put into: quotes and parentheses balance, and outside quotes there is no `;`, no comment, no
@@ -74,6 +77,45 @@ fn end_of_quoted(bytes: &[u8], open: usize, quote: u8) -> Result<usize, Fragment
             (None, _) => return Err(FragmentError::Unbalanced),
         }
     }
+}
+
+/// The words of checked SQL: what stands between white space outside quotes and parentheses. A parenthesis opens a word of its own.
+pub(super) fn words(sql: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut start, mut depth) = (0, 0_u32);
+    let mut quote = None;
+    for (at, c) in sql.char_indices() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => {
+                if depth == 0 {
+                    words.push(&sql[start..at]);
+                    start = at;
+                }
+                depth += 1;
+            }
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, c) if depth == 0 && c.is_whitespace() => {
+                words.push(&sql[start..at]);
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    words.push(&sql[start..]);
+    words.retain(|word| !word.trim().is_empty());
+    words
+}
+
+/// The parts of a dotted name.
+pub(super) fn dotted(name: &str) -> Vec<&str> {
+    let mut quoted = false;
+    name.split(|c| {
+        quoted ^= c == '"';
+        c == '.' && !quoted
+    })
+    .collect()
 }
 
 /// What stands behind `CREATE [UNIQUE] INDEX ` in a definition as `pg_get_indexdef` gives it, with the words before.

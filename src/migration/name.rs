@@ -3,19 +3,19 @@
 use crate::catalog::{IndexDef, IndexKey, KeyTarget};
 
 /// `NAMEDATALEN` − 1: Postgres cuts longer identifiers off, with a NOTICE that nobody reads.
-const MAX_NAME_BYTES: usize = 63;
+pub(super) const MAX_NAME_BYTES: usize = 63;
 
 /// Bytes of a file's name that come from an index's name; with timestamp and suffix this stays far below the 255 of file systems.
 const MAX_SLUG_BYTES: usize = 80;
 
 /// The index's name if it has one that fits, else one made from table and keys. A name that had to be cut carries a hash of its full
 /// length, so that two long names stay apart.
-pub(super) fn index_name(def: &IndexDef) -> String {
+pub(super) fn index_name(def: &IndexDef, max_bytes: usize) -> String {
     let name = match def.name.as_str() {
         "" => format!("{}_idx", parts(def).join("_")),
         name => name.to_owned(),
     };
-    within(&name, MAX_NAME_BYTES)
+    within(&name, max_bytes)
 }
 
 /// The name of a leaf's index, made from the leaf and the parent's index.
@@ -93,7 +93,7 @@ mod tests {
             keys: vec![IndexKey::column("customer_id")],
             ..IndexDef::default()
         };
-        assert_eq!(index_name(&def), "orders_customer_id_idx");
+        assert_eq!(index_name(&def, 63), "orders_customer_id_idx");
         assert_eq!(
             leaf_index_name("orders_2026", &def),
             "orders_2026_customer_id_idx"

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{ToSpan, civil::DateTime};
-
-use super::{FragmentError, fragment, name};
+use super::{FragmentError, Statistics, fragment, name};
 use crate::{
     catalog::KeyTarget,
     finding::{ChangeAction, IndexChange},
@@ -14,11 +12,20 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Proposal {
     /// The change.
-    pub change: IndexChange,
+    pub change: Change,
     /// The finding's id.
     pub finding: String,
     /// The finding's message, for the file's comment.
     pub why: String,
+}
+
+/// What a finding proposes to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// An index to create or drop; for a drop, names of the indexes in its schema that take its place.
+    Index(Box<IndexChange>, Vec<String>),
+    /// A CREATE STATISTICS statement.
+    Statistics(String),
 }
 
 /// One migration.
@@ -26,12 +33,10 @@ pub struct Proposal {
 pub struct Step {
     /// What it does.
     pub kind: StepKind,
-    /// `YYYYMMDDhhmmss`, ascending from step to step.
-    pub timestamp: String,
     /// What it does, as part of a file's name.
     pub slug: String,
-    /// Folder below `--out`; empty for the folder itself. Drops have one of their own, so that no runner picks them up.
-    pub folder: &'static str,
+    /// For a drop: names of the indexes in its schema that take its place.
+    pub instead: Vec<String>,
     /// The finding's id.
     pub finding: String,
     /// The finding's message.
@@ -43,6 +48,8 @@ pub struct Step {
 pub enum StepKind {
     /// Installs an extension that a later step needs.
     Extension(String),
+    /// Creates extended statistics.
+    Statistics(Statistics),
     /// Creates an index, under its final name.
     Create(IndexChange),
     /// Drops an index.
@@ -60,44 +67,119 @@ pub struct Planned {
     pub refused: Vec<(String, FragmentError)>,
 }
 
-/// Folder of drops.
-const DROPS: &str = "drops";
-
-/// Orders the proposals into steps. Equal changes become one; a name that two different indexes of a schema would share is made unique.
+/// Orders the proposals into steps. Equal changes become one; a name that two different indexes of a schema would share is made unique; no index name is longer
+/// than `max_name_bytes`.
 #[must_use]
-pub fn plan(proposals: Vec<Proposal>, start: DateTime, drops: Drops) -> Planned {
-    let mut planned = Planned::default();
-    let mut seen = BTreeSet::new();
-    let mut names = BTreeSet::new();
-    let mut extensions = BTreeSet::new();
-    let (mut first, mut creates, mut last) = (Vec::new(), Vec::new(), Vec::new());
-    for mut proposal in proposals {
-        if let Err(error) = check(&proposal.change) {
-            planned.refused.push((proposal.finding, error));
-            continue;
+pub fn plan(proposals: Vec<Proposal>, drops: Drops, max_name_bytes: usize) -> Planned {
+    let mut planner = Planner {
+        max_name_bytes,
+        ..Planner::default()
+    };
+    for Proposal {
+        change,
+        finding,
+        why,
+    } in proposals
+    {
+        let source = Source { finding, why };
+        match change {
+            Change::Index(change, instead) => planner.index(*change, instead, drops, source),
+            Change::Statistics(sql) => planner.statistics(&sql, source),
         }
-        if !seen.insert(identity(&proposal.change)) {
-            continue;
+    }
+    let Planner {
+        mut planned,
+        first,
+        creates,
+        last,
+        ..
+    } = planner;
+    planned.steps = first.into_iter().chain(creates).chain(last).collect();
+    planned
+}
+
+/// Who proposed a change.
+#[derive(Debug, Clone)]
+struct Source {
+    finding: String,
+    why: String,
+}
+
+#[derive(Debug, Default)]
+struct Planner {
+    max_name_bytes: usize,
+    planned: Planned,
+    /// Changes that have their step.
+    seen: BTreeSet<String>,
+    /// Schema and name of the indexes to create.
+    names: BTreeSet<(String, String)>,
+    extensions: BTreeSet<String>,
+    first: Vec<Step>,
+    creates: Vec<Step>,
+    last: Vec<Step>,
+}
+
+impl Planner {
+    fn index(
+        &mut self,
+        mut change: IndexChange,
+        instead: Vec<String>,
+        drops: Drops,
+        source: Source,
+    ) {
+        if let Err(error) = check(&change) {
+            self.planned.refused.push((source.finding, error));
+            return;
         }
-        match proposal.change.action {
-            ChangeAction::Drop if drops == Drops::LeaveOut => planned.n_drops_left_out += 1,
-            ChangeAction::Drop => last.push(step(proposal)),
+        if !self.seen.insert(identity(&change)) {
+            return;
+        }
+        match change.action {
+            ChangeAction::Drop if drops == Drops::LeaveOut => self.planned.n_drops_left_out += 1,
+            ChangeAction::Drop => {
+                let slug = format!("drop_{}", name::slug(&change.def.name));
+                self.last
+                    .push(step(StepKind::Drop(change), slug, instead, source));
+            }
             ChangeAction::Create => {
-                let extension = proposal.change.extension.clone();
-                if let Some(extension) = extension.filter(|ext| extensions.insert(ext.clone())) {
-                    first.push(extension_step(extension, &proposal));
+                let extension = change.extension.clone();
+                if let Some(extension) = extension.filter(|ext| self.extensions.insert(ext.clone()))
+                {
+                    let slug = format!("extension_{}", name::slug(&extension));
+                    let kind = StepKind::Extension(extension);
+                    self.first
+                        .push(step(kind, slug, Vec::new(), source.clone()));
                 }
-                settle_name(&mut proposal.change, &mut names);
-                creates.push(step(proposal));
+                settle_name(&mut change, &mut self.names, self.max_name_bytes);
+                let slug = name::slug(&change.def.name);
+                self.creates
+                    .push(step(StepKind::Create(change), slug, Vec::new(), source));
             }
         }
     }
-    planned.steps = first.into_iter().chain(creates).chain(last).collect();
-    for (step, second) in planned.steps.iter_mut().zip(0_i64..) {
-        let time = start.saturating_add(second.seconds());
-        step.timestamp = time.strftime("%Y%m%d%H%M%S").to_string();
+
+    fn statistics(&mut self, sql: &str, source: Source) {
+        match Statistics::parse(sql) {
+            Err(error) => self.planned.refused.push((source.finding, error)),
+            Ok(statistics) => {
+                if self.seen.insert(statistics.create_sql()) {
+                    let slug = name::slug(&statistics.plain_name());
+                    let kind = StepKind::Statistics(statistics);
+                    self.creates.push(step(kind, slug, Vec::new(), source));
+                }
+            }
+        }
     }
-    planned
+}
+
+fn step(kind: StepKind, slug: String, instead: Vec<String>, source: Source) -> Step {
+    Step {
+        kind,
+        slug,
+        instead,
+        finding: source.finding,
+        why: source.why,
+    }
 }
 
 /// Are drops written?
@@ -133,48 +215,20 @@ fn check(change: &IndexChange) -> Result<(), FragmentError> {
 }
 
 /// Gives the index its final name, unique among those that this run creates in the schema.
-fn settle_name(change: &mut IndexChange, names: &mut BTreeSet<(String, String)>) {
+fn settle_name(change: &mut IndexChange, names: &mut BTreeSet<(String, String)>, max_bytes: usize) {
     let schema = change.def.table.schema.clone();
     // ADD CONSTRAINT … USING INDEX renames the index to the constraint: under one name a second run finds it
     if let Some(constraint) = &change.constraint {
         change.def.name.clone_from(constraint);
     }
-    let mut settled = name::index_name(&change.def);
+    let mut settled = name::index_name(&change.def, max_bytes);
     if names.contains(&(schema.clone(), settled.clone())) {
         let apart = format!("{settled}_{:08x}", name::hash(&change.identity()));
-        settled = name::within(&apart, 63);
+        settled = name::within(&apart, max_bytes);
     }
     names.insert((schema, settled.clone()));
     if let Some(constraint) = &mut change.constraint {
         constraint.clone_from(&settled);
     }
     change.def.name = settled;
-}
-
-fn step(proposal: Proposal) -> Step {
-    let change = proposal.change;
-    let index = name::slug(&change.def.name);
-    let (kind, slug, folder) = match change.action {
-        ChangeAction::Create => (StepKind::Create(change), index, ""),
-        ChangeAction::Drop => (StepKind::Drop(change), format!("drop_{index}"), DROPS),
-    };
-    Step {
-        kind,
-        timestamp: String::new(),
-        slug,
-        folder,
-        finding: proposal.finding,
-        why: proposal.why,
-    }
-}
-
-fn extension_step(extension: String, proposal: &Proposal) -> Step {
-    Step {
-        slug: format!("extension_{}", name::slug(&extension)),
-        kind: StepKind::Extension(extension),
-        timestamp: String::new(),
-        folder: "",
-        finding: proposal.finding.clone(),
-        why: proposal.why.clone(),
-    }
 }

@@ -178,6 +178,7 @@ fn direction(before: f64, after: f64) -> Option<Direction> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::RemedyKind;
 
     fn finding(
         id: &str,
@@ -194,7 +195,10 @@ mod tests {
             ms_per_day: ms,
             n_repeats_max,
             withheld: false,
+            kind: RemedyKind::Rewrite,
+            sql: None,
             changes: Vec::new(),
+            others: Vec::new(),
         }
     }
 

@@ -14,6 +14,7 @@ mod doctor;
 mod examples;
 mod gate;
 mod migrate;
+mod migrate_tools;
 mod n_plus_one;
 mod pgbouncer;
 mod pools;

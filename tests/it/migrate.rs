@@ -9,7 +9,10 @@ use std::{
 use pgassay::{
     catalog::{IndexDef, IndexKey, KeyTarget, RelationName},
     finding::IndexChange,
-    migration::{Drops, FRAMEWORKS, MigrationFile, Planned, Proposal, plan},
+    migration::{
+        Change, Drops, Framework, MigrationFile, Planned, ProjectView, Proposal, Request, Start,
+        plan,
+    },
 };
 
 use crate::support::{self, Database};
@@ -54,29 +57,40 @@ fn index(table: &str, name: &str, columns: &[&str]) -> IndexDef {
 
 fn proposal(change: IndexChange) -> Proposal {
     Proposal {
-        change,
+        change: Change::Index(Box::new(change), Vec::new()),
         finding: "missing-index-0123456789abcdef".into(),
         why: "it is slow\n; DROP TABLE orders; --\n\\! touch /tmp/pwned".into(),
     }
 }
 
 fn planned(changes: Vec<IndexChange>) -> Planned {
-    let start = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
     plan(
         changes.into_iter().map(proposal).collect(),
-        start,
         Drops::Include,
+        63,
     )
 }
 
 fn files(changes: Vec<IndexChange>) -> Vec<MigrationFile> {
     let planned = planned(changes);
     assert!(planned.refused.is_empty(), "{:?}", planned.refused);
-    let framework = FRAMEWORKS
-        .iter()
-        .find(|framework| framework.name == "sql")
-        .unwrap();
-    planned.steps.iter().flat_map(framework.render).collect()
+    render("sql", &planned, &ProjectView::empty())
+}
+
+/// All files of a framework in an empty project.
+fn render(framework: &str, planned: &Planned, existing: &ProjectView<'_>) -> Vec<MigrationFile> {
+    let request = Request {
+        steps: &planned.steps,
+        project: existing,
+        existing,
+        folder: "migrations",
+        start: Start {
+            time: jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0),
+            is_given: true,
+        },
+    };
+    let framework = Framework::of_name(framework).unwrap();
+    (framework.render)(&request).unwrap().files
 }
 
 /// The changes' files on disk, and psql to run them.

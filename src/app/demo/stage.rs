@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::tz::TimeZone;
-
 use crate::{
     app::{
         Context, Error, ErrorKind,
@@ -20,7 +18,6 @@ use crate::{
     db::{Audited, AuditedOptions, OwnConninfo, Owned, RealPlanner},
     demo::{self, Driven, Fault, Reference, RewriteEffect, Variant},
     finding::{Finding, Report},
-    migration::{self, Drops, FRAMEWORKS},
     rules::Settings,
     server::{self, LOG_LINE_PREFIX, Options, SUPERUSER, Server},
 };
@@ -205,11 +202,7 @@ impl Stage {
     /// # Errors
     /// When the server refuses or is gone, or a file cannot be written.
     pub async fn migrate(&self, report: &Report, context: &Context) -> Result<Vec<Applied>, Error> {
-        let now = context.now.to_zoned(TimeZone::UTC).datetime();
-        let planned = migration::plan(migrate::proposals(report), now, Drops::Include);
-        let framework = FRAMEWORKS.iter().find(|framework| framework.name == "sql");
-        let framework = framework.expect("plain SQL is one of the frameworks");
-        let files: Vec<_> = planned.steps.iter().flat_map(framework.render).collect();
+        let files = migrate::plain_sql(report, context)?;
         write::new_files(&self.file("migrations"), &files)?;
         let ups: Vec<_> = files
             .iter()

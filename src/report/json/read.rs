@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Change, SCHEMA_VERSION};
-use crate::finding::{IndexChange, Severity};
+use crate::finding::{IndexChange, RemedyKind, Severity};
 
 /// A finding of a report that was read back.
 #[derive(Debug, Clone)]
@@ -24,8 +24,14 @@ pub struct ReportedFinding {
     pub n_repeats_max: Option<u64>,
     /// It has changes, but they were left out for the literals in them.
     pub withheld: bool,
+    /// Kind of remedy.
+    pub kind: RemedyKind,
+    /// The remedy's SQL.
+    pub sql: Option<String>,
     /// Schema changes.
     pub changes: Vec<IndexChange>,
+    /// Other indexes that an index finding names: those that a drop leaves in its place, or that a new one covers.
+    pub others: Vec<String>,
 }
 
 /// Why a report can't be read back.
@@ -77,6 +83,7 @@ struct ImpactEntry {
 #[serde(default)]
 struct EvidenceEntry {
     n_repeats_max: Option<u64>,
+    replaces: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +104,10 @@ struct FindingEntry {
 
 #[derive(Debug, Deserialize)]
 struct RemedyEntry {
+    #[serde(default)]
+    kind: RemedyKind,
+    #[serde(default)]
+    sql: Option<String>,
     #[serde(default)]
     withheld: bool,
     #[serde(default)]
@@ -153,6 +164,7 @@ fn finding(entry: FindingEntry) -> Result<ReportedFinding, ReadError> {
         .into_iter()
         .map(IndexChange::try_from)
         .collect();
+    let evidence = entry.evidence.unwrap_or_default();
     match changes {
         Ok(changes) => Ok(ReportedFinding {
             id: entry.id,
@@ -161,9 +173,12 @@ fn finding(entry: FindingEntry) -> Result<ReportedFinding, ReadError> {
             subject: entry.subject.in_words(),
             message: entry.message,
             ms_per_day: entry.impact.ms_per_day(),
-            n_repeats_max: entry.evidence.and_then(|evidence| evidence.n_repeats_max),
+            n_repeats_max: evidence.n_repeats_max,
             withheld: entry.remedy.withheld,
+            kind: entry.remedy.kind,
+            sql: entry.remedy.sql,
             changes,
+            others: evidence.replaces,
         }),
         Err(reason) => Err(ReadError::Change {
             id: entry.id,

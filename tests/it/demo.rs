@@ -187,10 +187,10 @@ async fn assert_rewrites(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_board() {
-    whole_demo("jobs-board").await;
+    Box::pin(whole_demo("jobs-board")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_ledger() {
-    whole_demo("orders-ledger").await;
+    Box::pin(whole_demo("orders-ledger")).await;
 }

@@ -521,6 +521,18 @@ pub struct JudgeArgs {
     /// Days of usage statistics before an index may be called unused [default: 30]
     #[arg(long, value_name = "DAYS")]
     pub min_window: Option<f64>,
+    /// Megabytes that all new indexes may take together [default: no bound]
+    #[arg(long, value_name = "MB")]
+    pub storage_budget: Option<u64>,
+    /// Indexes that a table may have, those that exist included [default: no bound]
+    #[arg(long, value_name = "N")]
+    pub max_indexes_per_table: Option<usize>,
+    /// Seconds after which no more candidates are priced; what is known by then is reported [default: no bound]
+    #[arg(long, value_name = "SECONDS")]
+    pub max_time: Option<u64>,
+    /// Say what was tried for this statement, and why it got no index (16 hex digits). Repeatable
+    #[arg(long, value_name = "FINGERPRINT", value_parser = Fingerprint::from_str)]
+    pub why_not: Vec<Fingerprint>,
     /// Configuration file [default: the closest pgassay.toml, from here upward]
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     pub config: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Options, PlannedQuery, selectivity};
+use super::{Options, PlannedQuery, samples, selectivity};
 use crate::{
     catalog::{Catalog, Column, Persistence, Relation, RelationKind},
     sql::{
@@ -30,6 +30,9 @@ const MIN_CONSTANT_CALLS: u64 = 5;
 /// fifty that happens to be asked for. Values of even shares are better served by a key column.
 const MIN_RARITY: f64 = 2.0;
 
+/// Share of NULLs from which an index leaves them out.
+const MIN_NULL_FRAC: f64 = 0.5;
+
 /// A statement with the relations that it reads.
 #[derive(Debug)]
 pub(super) struct BoundQuery<'a> {
@@ -38,9 +41,13 @@ pub(super) struct BoundQuery<'a> {
     pub(super) share: f64,
     /// The text to plan, real values put in where they are known.
     pub(super) planned: PlannedQuery,
+    /// The same under other values, for when the planned one contradicts the measured time; none where a log shows the values.
+    pub(super) alternatives: Vec<PlannedQuery>,
     /// The text as it is, for when the values don't fit.
     pub(super) as_written: PlannedQuery,
     pub(super) scans: Vec<BoundScan<'a>>,
+    /// Reads a view: what it really scans, its plan tells (`views.rs`).
+    pub(super) reads_views: bool,
 }
 
 /// One scan of a base relation that could use an index.
@@ -64,6 +71,8 @@ pub(super) struct ConstantCondition {
     pub(super) selectivity: f64,
     /// The value reached the server as a parameter.
     pub(super) as_parameter: bool,
+    /// The column has one value under it, so that it needs no place in the key. Not so for IS NOT NULL.
+    pub(super) fixes_column: bool,
 }
 
 /// What was bound, and what was left out.
@@ -175,15 +184,30 @@ fn bind_query<'a>(
             })
         })
         .collect();
-    (!scans.is_empty()).then(|| BoundQuery {
+    let reads_views = with_literals.scans.iter().any(|scan| {
+        let name = &scan.relation;
+        let relation = catalog.resolve(name.schema.as_deref(), &name.name);
+        relation.is_some_and(|relation| relation.kind == RelationKind::View)
+    });
+    if scans.is_empty() && !reads_views {
+        return None;
+    }
+    let texts = texts(catalog, query, with_literals, &scans);
+    Some(BoundQuery {
         query,
         share,
-        planned: planned(catalog, with_values(query)),
+        planned: planned(catalog, texts.planned),
+        alternatives: texts
+            .alternatives
+            .into_iter()
+            .map(|text| planned(catalog, text))
+            .collect(),
         as_written: planned(
             catalog,
             sql::plannable(&query.sample, &BTreeMap::new(), None),
         ),
         scans,
+        reads_views,
     })
 }
 
@@ -194,9 +218,15 @@ fn planned(catalog: &Catalog, sql: String) -> PlannedQuery {
     }
 }
 
-/// The statement with the values of a real execution where a log has them; else with as many rows in LIMIT as a call returns, since a
-/// generic plan takes LIMIT $n for a tenth of all rows.
-fn with_values(query: &Query) -> String {
+/// Texts of one statement to plan.
+struct Texts {
+    planned: String,
+    alternatives: Vec<String>,
+}
+
+/// The statement with the values of a real execution where a log has them; else with values made up from statistics, and with as many rows
+/// in LIMIT as a call returns, since a generic plan takes LIMIT $n for a tenth of all rows.
+fn texts(catalog: &Catalog, query: &Query, shape: &QueryShape, scans: &[BoundScan<'_>]) -> Texts {
     let samples = query
         .log
         .as_ref()
@@ -210,12 +240,24 @@ fn with_values(query: &Query) -> String {
         let values: BTreeMap<u16, String> = parameters(sample.parameters.as_bytes())
             .map(|(number, value)| (number, String::from_utf8_lossy(value).into_owned()))
             .collect();
-        return sql::plannable(&sample.text, &values, None);
+        return Texts {
+            planned: sql::plannable(&sample.text, &values, None),
+            alternatives: Vec::new(),
+        };
     }
     let rows = query
         .rows_per_call()
         .map(|rows| rows.ceil().max(1.0) as u64);
-    sql::plannable(&query.sample, &BTreeMap::new(), rows)
+    let has_trigrams = super::special::has_trigrams(catalog);
+    let values = samples::guessed(scans, shape, query, has_trigrams);
+    let text = |values: &BTreeMap<u16, String>| sql::plannable(&query.sample, values, rows);
+    Texts {
+        planned: text(&values),
+        alternatives: samples::alternatives(scans, &values)
+            .iter()
+            .map(text)
+            .collect(),
+    }
 }
 
 /// Tables and materialised views of some size that are the user's own. A partitioned table's rows are in its leaves.
@@ -244,7 +286,7 @@ fn extent(catalog: &Catalog, relation: &Relation) -> (f64, u64) {
     )
 }
 
-fn bind_scan<'a>(
+pub(super) fn bind_scan<'a>(
     relation: &'a Relation,
     scan: &Scan,
     normalised: Option<&Scan>,
@@ -255,7 +297,7 @@ fn bind_scan<'a>(
         .as_ref()
         .map(|log| log.placeholders.as_slice())
         .unwrap_or_default();
-    let constants: Vec<ConstantCondition> = scan
+    let mut constants: Vec<ConstantCondition> = scan
         .predicates
         .iter()
         .enumerate()
@@ -267,6 +309,7 @@ fn bind_scan<'a>(
             constant_condition(relation, predicate, seen, query)
         })
         .collect();
+    constants.extend(not_null(relation, scan, &constants));
     let conjuncts = constants
         .iter()
         .flat_map(|condition| canonical::conjuncts(&condition.sql))
@@ -277,6 +320,44 @@ fn bind_scan<'a>(
         constants,
         conjuncts,
     }
+}
+
+/// Columns that are mostly NULL and compared with something: no NULL passes, so an index need not hold them.
+fn not_null(
+    relation: &Relation,
+    scan: &Scan,
+    constants: &[ConstantCondition],
+) -> Vec<ConstantCondition> {
+    let is_strict = |comparison: Comparison| {
+        !matches!(
+            comparison,
+            Comparison::IsNull | Comparison::IsNotNull | Comparison::NotEqual | Comparison::Other
+        )
+    };
+    let mut found: Vec<ConstantCondition> = Vec::new();
+    for predicate in scan.predicates.iter().filter(|p| is_strict(p.comparison)) {
+        let Target::Column(name) = &predicate.target else {
+            continue;
+        };
+        let stats = relation
+            .column(name)
+            .and_then(|column| column.stats.as_ref());
+        let null_frac = stats.map_or(0.0, |stats| stats.null_frac);
+        let is_known = constants
+            .iter()
+            .chain(&found)
+            .any(|known| known.column == *name);
+        if null_frac >= MIN_NULL_FRAC && !is_known {
+            found.push(ConstantCondition {
+                column: name.clone(),
+                sql: format!("{} IS NOT NULL", quote_identifier(name)),
+                selectivity: 1.0 - null_frac,
+                as_parameter: false,
+                fixes_column: false,
+            });
+        }
+    }
+    found
 }
 
 /// What was seen at the placeholder that a normalised predicate compares with.
@@ -323,6 +404,7 @@ fn constant_condition(
         sql,
         selectivity: selectivity::of_predicate(relation, predicate, value.as_deref()),
         as_parameter,
+        fixes_column: predicate.comparison != Comparison::IsNotNull,
     })
 }
 

@@ -2,6 +2,9 @@
 
 mod bind;
 pub mod choose;
+mod covering;
+mod expression;
+mod keys;
 mod model;
 mod name;
 mod price;
@@ -9,17 +12,27 @@ mod propose;
 mod recommend;
 pub mod rewrite;
 mod roles;
+mod samples;
 mod selectivity;
 mod size;
+mod special;
 mod structural;
+mod verify;
+mod views;
+mod waves;
 mod what_if;
+mod why_not;
 mod write_cost;
 
 pub use model::{Advice, Candidate, PricedQuery, PricedRewrite, Reason, Recommendation, WhyNot};
 pub use size::btree_bytes;
+pub use special::extension_of;
 pub use what_if::{NoPlanner, PlannedQuery, WhatIf, WhatIfError};
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use price::Pricer;
 use write_cost::Written;
@@ -43,6 +56,12 @@ pub struct Options {
     pub min_query_gain: f64,
     /// Planner calls at most.
     pub max_planner_calls: u64,
+    /// Bytes that new indexes may take together.
+    pub storage_budget: Option<u64>,
+    /// Indexes that a table may have, those that exist included.
+    pub max_indexes_per_table: Option<usize>,
+    /// Set from outside when time is up: what is known by then is used.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Default for Options {
@@ -55,6 +74,9 @@ impl Default for Options {
             min_saved_share: 0.001,
             min_query_gain: 0.2,
             max_planner_calls: 5_000,
+            storage_budget: None,
+            max_indexes_per_table: None,
+            stop: Arc::default(),
         }
     }
 }
@@ -67,30 +89,23 @@ pub async fn advise<W: WhatIf + Sync>(
     what_if: &W,
     options: &Options,
 ) -> Advice {
-    let bound = bind::bind(catalog, workload, options);
-    let proposals = propose::propose(catalog, &bound.queries);
+    let mut bound = bind::bind(catalog, workload, options);
+    views::expand(catalog, what_if, &mut bound).await;
     let written = Written::of(catalog, workload);
+    let proposed = propose::propose(catalog, &bound.queries, &written);
+    let proposals = &proposed.proposals;
     let kind = what_if.kind();
-    let mut pricer = Pricer::new(
-        what_if,
-        &bound.queries,
-        &proposals,
-        options.max_planner_calls,
-    );
+    let mut pricer = Pricer::new(what_if, &bound.queries, &proposed, options);
     let verified = match kind {
-        WhatIfKind::None => structural::verified(
-            catalog,
-            &bound.queries,
-            &proposals,
-            &pricer.applies,
-            options,
-        ),
+        WhatIfKind::None => {
+            structural::verified(catalog, &bound.queries, proposals, &pricer.applies, options)
+        }
         _ => {
             recommend::priced(
                 catalog,
                 &mut pricer,
                 &bound.queries,
-                &proposals,
+                proposals,
                 &written,
                 options,
             )
@@ -100,14 +115,14 @@ pub async fn advise<W: WhatIf + Sync>(
     let mut skipped = bound.skipped;
     skipped.append(&mut pricer.failures);
     Advice {
-        why_not: recommend::why_not(&bound.queries, &proposals, &pricer, &verified, options),
+        why_not: why_not::why_not(&bound.queries, proposals, &pricer, &verified, options),
         recommendations: recommend::recommendations(
             catalog,
+            &pricer,
             &bound.queries,
-            &proposals,
+            proposals,
             &written,
             verified,
-            kind,
         ),
         rewrites: rewrite::price(catalog, workload, what_if).await,
         what_if: kind,

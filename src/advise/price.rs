@@ -1,11 +1,21 @@
 //! Asks a planner: what does each statement cost with which candidates? The only async part of advice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use super::{PlannedQuery, WhatIf, WhatIfError, bind::BoundQuery, propose::Proposal, roles::Roles};
+use super::{
+    Options, PlannedQuery, WhatIf, WhatIfError,
+    bind::BoundQuery,
+    propose::{Lead, Proposed, leads_of},
+};
 use crate::{
     catalog::{IndexDef, RelationName},
-    plan::Plan,
+    plan::{Plan, WhatIfKind},
     sql::{Fingerprint, canonical},
 };
 
@@ -15,6 +25,10 @@ pub(super) const MAX_ALIVE: usize = 10;
 
 /// Statements cheaper than this in planner units can't become noticeably faster: a handful of pages.
 const MIN_COST: f64 = 20.0;
+
+/// Milliseconds that a planner unit takes at least: a page read in sequence from cache with all its rows takes about 0.01 on common hardware,
+/// and no server measured was ten times as fast. A statement of cost 23,565 that takes 0.07 ms did something else than what was planned.
+const MIN_MS_PER_COST: f64 = 0.0005;
 
 /// One statement's plan under one set of candidates.
 #[derive(Debug, Clone)]
@@ -35,7 +49,12 @@ pub(super) struct Pricer<'a, W> {
     /// For each candidate, the statements that could use it.
     pub(super) applies: Vec<BTreeSet<usize>>,
     cache: BTreeMap<(usize, Vec<usize>), Result<Priced, String>>,
+    /// Statements that are much faster than their cost allows, under any values tried: what they really ask for is unknown.
+    pub(super) contradicted: BTreeSet<usize>,
+    /// Candidates that this planner cannot price, and why.
+    pub(super) broken: BTreeMap<usize, String>,
     max_calls: u64,
+    stop: Arc<AtomicBool>,
     pub(super) n_calls: u64,
     /// Reason → count and first example.
     pub(super) failures: BTreeMap<String, (u64, Fingerprint)>,
@@ -47,10 +66,11 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
     pub(super) fn new(
         what_if: &'a W,
         queries: &'a [BoundQuery<'a>],
-        proposals: &[Proposal],
-        max_calls: u64,
+        proposed: &Proposed,
+        options: &Options,
     ) -> Self {
-        let defs = proposals
+        let defs = proposed
+            .proposals
             .iter()
             .enumerate()
             .map(|(at, proposal)| IndexDef {
@@ -63,13 +83,25 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
             queries,
             texts: queries.iter().map(|query| query.planned.clone()).collect(),
             defs,
-            applies: applies(proposals, queries),
+            applies: applies(proposed, queries),
+            broken: BTreeMap::new(),
+            contradicted: BTreeSet::new(),
             cache: BTreeMap::new(),
-            max_calls,
+            max_calls: options.max_planner_calls,
+            stop: Arc::clone(&options.stop),
             n_calls: 0,
             failures: BTreeMap::new(),
             stopped: None,
         }
+    }
+
+    pub(super) fn kind(&self) -> WhatIfKind {
+        self.what_if.kind()
+    }
+
+    /// Size of a candidate, where the planner's server made it.
+    pub(super) fn size_bytes(&self, candidate: usize) -> Option<u64> {
+        self.what_if.size_bytes(&self.defs[candidate])
     }
 
     /// Prices statements as things are. Where the values put into a text don't fit it, the text as it was written is tried.
@@ -87,6 +119,9 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
             self.cache.remove(&(at, Vec::new()));
         }
         self.price(&failed, &[]).await;
+        for &at in queries {
+            self.explain_time(at).await;
+        }
         for at in queries {
             if let Some(Err(reason)) = self.cache.get(&(*at, Vec::new())) {
                 let example = self.queries[*at].query.fingerprint;
@@ -98,6 +133,35 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         }
     }
 
+    /// Where the cost contradicts the measured time, the values are others than those planned with: looks for ones that explain it.
+    async fn explain_time(&mut self, at: usize) {
+        if !self.contradicts(at) {
+            return;
+        }
+        let planned = self.texts[at].clone();
+        for text in &self.queries[at].alternatives {
+            self.texts[at] = text.clone();
+            self.cache.remove(&(at, Vec::new()));
+            self.price(&[at], &[]).await;
+            if self.known(at, &[]).is_some() && !self.contradicts(at) {
+                return;
+            }
+        }
+        if self.texts[at] != planned {
+            self.texts[at] = planned;
+            self.cache.remove(&(at, Vec::new()));
+            self.price(&[at], &[]).await;
+        }
+        self.contradicted.insert(at);
+    }
+
+    /// Is the statement much faster than its cost allows?
+    fn contradicts(&self, at: usize) -> bool {
+        let mean_ms = self.queries[at].query.mean_ms();
+        let cost = self.known(at, &[]).map_or(0.0, |base| base.cost);
+        mean_ms > 0.0 && cost >= MIN_COST && cost * MIN_MS_PER_COST > mean_ms
+    }
+
     /// What the cache knows about a statement under exactly this set (sorted).
     pub(super) fn known(&self, query: usize, set: &[usize]) -> Option<&Priced> {
         self.cache.get(&(query, set.to_vec()))?.as_ref().ok()
@@ -105,7 +169,8 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
 
     /// The statement's price as things are, if it is high enough to bother.
     pub(super) fn base(&self, query: usize) -> Option<&Priced> {
-        self.known(query, &[]).filter(|base| base.cost >= MIN_COST)
+        self.known(query, &[])
+            .filter(|base| base.cost >= MIN_COST && !self.contradicted.contains(&query))
     }
 
     /// Prices statements under one set of candidates. Failures are counted and leave the others alone.
@@ -119,9 +184,18 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
             return;
         }
         let planned: Vec<_> = unknown.iter().map(|&at| self.texts[at].clone()).collect();
-        let add: Vec<IndexDef> = set.iter().map(|&at| self.defs[at].clone()).collect();
-        self.n_calls += planned.len() as u64;
-        let plans = self.what_if.plan_all(&planned, &add, &[]).await;
+        let mut plans = self.ask(&planned, set).await;
+        if !set.is_empty() && plans.iter().all(Result::is_err) && self.stopped.is_none() {
+            self.find_broken(&planned[0], set).await;
+            let rest: Vec<usize> = set
+                .iter()
+                .copied()
+                .filter(|at| !self.broken.contains_key(at))
+                .collect();
+            if rest.len() < set.len() && !rest.is_empty() {
+                plans = self.ask(&planned, &rest).await;
+            }
+        }
         for (query, plan) in unknown.into_iter().zip(plans) {
             let priced = match plan {
                 Ok(plan) => Ok(self.priced(set, plan)),
@@ -129,6 +203,31 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
             };
             self.cache.insert((query, set.to_vec()), priced);
         }
+    }
+
+    async fn ask(
+        &mut self,
+        planned: &[PlannedQuery],
+        set: &[usize],
+    ) -> Vec<Result<Plan, WhatIfError>> {
+        let able = set.iter().filter(|at| !self.broken.contains_key(at));
+        let add: Vec<IndexDef> = able.map(|&at| self.defs[at].clone()).collect();
+        self.n_calls += planned.len() as u64;
+        self.what_if.plan_all(planned, &add, &[]).await
+    }
+
+    /// Tries each candidate of a set that failed alone: one that this planner can't make must not take the others with it.
+    async fn find_broken(&mut self, planned: &PlannedQuery, set: &[usize]) {
+        let mut failed = Vec::new();
+        for &at in set {
+            let plans = self.ask(std::slice::from_ref(planned), &[at]).await;
+            match plans.into_iter().next() {
+                Some(Err(WhatIfError::Lost(_) | WhatIfError::Budget)) | None => return,
+                Some(Err(error)) => failed.push((at, error.to_string())),
+                Some(Ok(_)) => {}
+            }
+        }
+        self.broken.extend(failed);
     }
 
     fn priced(&self, set: &[usize], plan: Plan) -> Priced {
@@ -146,6 +245,12 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
     fn is_stopped(&mut self, n_more: u64) -> bool {
         if self.stopped.is_none() && self.n_calls + n_more > self.max_calls {
             self.stopped = Some(format!("after {} planner calls", self.n_calls));
+        }
+        if self.stopped.is_none() && self.stop.load(Ordering::Relaxed) {
+            self.stopped = Some(format!(
+                "time was up (--max-time) after {} planner calls",
+                self.n_calls
+            ));
         }
         self.stopped.is_some()
     }
@@ -238,40 +343,37 @@ impl<W> Pricer<'_, W> {
     }
 }
 
-/// For each proposal the statements with a scan that it could serve: its first key plays a role there, and its predicate is proven.
-fn applies(proposals: &[Proposal], queries: &[BoundQuery<'_>]) -> Vec<BTreeSet<usize>> {
+/// For each proposal the statements with a scan that it could serve: it can be entered by a key that the scan asks for, and its predicate is
+/// proven.
+fn applies(proposed: &Proposed, queries: &[BoundQuery<'_>]) -> Vec<BTreeSet<usize>> {
     let mut scans: BTreeMap<&RelationName, Vec<ScanFacts<'_>>> = BTreeMap::new();
-    for (at, query) in queries.iter().enumerate() {
-        for scan in &query.scans {
-            let roles = Roles::of(scan);
-            let constant = scan.constants.iter().map(|c| c.column.as_str());
+    for ((at, query), leads) in queries.iter().enumerate().zip(&proposed.leads) {
+        for (scan, leads) in query.scans.iter().zip(leads) {
             scans
                 .entry(&scan.relation.name)
                 .or_default()
                 .push(ScanFacts {
                     query: at,
-                    leads: roles.leads().chain(constant).map(str::to_owned).collect(),
+                    leads,
                     conjuncts: &scan.conjuncts,
                 });
         }
     }
     let none = Vec::new();
-    proposals
+    proposed
+        .proposals
         .iter()
         .map(|proposal| {
             let def = &proposal.candidate.def;
             let parts = def.predicate_parts();
-            let lead = def
-                .keys
-                .first()
-                .and_then(|key| key.column_name())
-                .unwrap_or_default();
+            let leads = leads_of(def);
             scans
                 .get(&def.table)
                 .unwrap_or(&none)
                 .iter()
                 .filter(|scan| {
-                    scan.leads.contains(lead) && canonical::implies(scan.conjuncts, &parts)
+                    leads.iter().any(|lead| scan.leads.contains(lead))
+                        && canonical::implies(scan.conjuncts, &parts)
                 })
                 .map(|scan| scan.query)
                 .collect()
@@ -281,6 +383,6 @@ fn applies(proposals: &[Proposal], queries: &[BoundQuery<'_>]) -> Vec<BTreeSet<u
 
 struct ScanFacts<'s> {
     query: usize,
-    leads: BTreeSet<String>,
+    leads: &'s BTreeSet<Lead>,
     conjuncts: &'s [canonical::Conjunct],
 }

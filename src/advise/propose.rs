@@ -1,25 +1,24 @@
-//! Candidates: for each scan the key lists that its roles suggest, plain and partial. Emits few and leaves the choice to the planner.
-//!
-//! Column order: equality first, then what is sorted by or ranged over. Equality columns go most selective first and, as a second list,
-//! most shared over the workload first. A range ends what an index can be searched by.
+//! Candidates: for each scan the key lists that its roles suggest, plain, partial and covering, and indexes of other access methods.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Candidate, Reason,
     bind::{BoundQuery, BoundScan, ConstantCondition},
-    roles::{Roles, Term, is_btree_key},
+    covering::Covering,
+    expression,
+    keys::{Shared, key_lists},
+    roles::{Roles, is_btree_key},
+    special::{self, Special},
+    write_cost::Written,
 };
 use crate::{
-    catalog::{Catalog, IndexDef, IndexKey, RelationName},
+    catalog::{Catalog, IndexDef, IndexKey, KeyTarget},
     sql::Fingerprint,
 };
 
-/// Most key columns. Beyond the fourth, a key rarely narrows further and always widens the tree.
-const MAX_KEYS: usize = 4;
-
 /// Most candidates that one scan brings in, in the order of the key lists.
-const MAX_PER_SCAN: usize = 14;
+const MAX_PER_SCAN: usize = 24;
 
 /// Share of rows below which a partial index is worth having: above it, the full one is hardly larger and serves more.
 const MAX_PARTIAL_SELECTIVITY: f64 = 0.5;
@@ -41,13 +40,34 @@ pub(super) struct Proposal {
     pub(super) condition: Option<String>,
 }
 
-/// Proposes candidates for all queries; equal ones are merged. Sorted by definition. None is covered by an index that exists.
-pub(super) fn propose(catalog: &Catalog, queries: &[BoundQuery<'_>]) -> Vec<Proposal> {
+/// What propose found: the candidates, and which statement could use which.
+#[derive(Debug, Default)]
+pub(super) struct Proposed {
+    /// Sorted by definition. None is covered by an index that exists.
+    pub(super) proposals: Vec<Proposal>,
+    /// For each statement and scan, the leading keys that would serve it.
+    pub(super) leads: Vec<Vec<BTreeSet<Lead>>>,
+}
+
+/// Method, target and operator class of a key that an index can be entered by.
+pub(super) type Lead = (String, String, Option<String>);
+
+/// Proposes candidates for all queries; equal ones are merged.
+pub(super) fn propose(
+    catalog: &Catalog,
+    queries: &[BoundQuery<'_>],
+    written: &Written,
+) -> Proposed {
     let shared = Shared::of(queries);
     let mut pool: BTreeMap<IndexDef, Proposal> = BTreeMap::new();
+    let mut leads = Vec::new();
     for query in queries {
+        let mut of_query = Vec::new();
         for scan in &query.scans {
-            for proposal in of_scan(scan, &shared, query.query.fingerprint) {
+            let proposals = of_scan(catalog, scan, &shared, written, query.query.fingerprint);
+            let defs = proposals.iter().map(|p| &p.candidate.def);
+            of_query.push(defs.flat_map(leads_of).collect::<BTreeSet<Lead>>());
+            for proposal in proposals.into_iter().take(MAX_PER_SCAN) {
                 let def = &proposal.candidate.def;
                 if exists(catalog, def) {
                     continue;
@@ -60,8 +80,29 @@ pub(super) fn propose(catalog: &Catalog, queries: &[BoundQuery<'_>]) -> Vec<Prop
                 }
             }
         }
+        leads.push(of_query);
     }
-    pool.into_values().collect()
+    Proposed {
+        proposals: pool.into_values().collect(),
+        leads,
+    }
+}
+
+/// The keys by which an index can be entered: a b-tree's first, any of a GIN or BRIN index.
+pub(super) fn leads_of(def: &IndexDef) -> Vec<Lead> {
+    let n = match def.method.as_str() {
+        "gin" | "brin" => def.keys.len(),
+        _ => 1,
+    };
+    let keys = def.keys.iter().take(n);
+    keys.map(|key| {
+        (
+            def.method.clone(),
+            expression::identity(key),
+            key.opclass.clone(),
+        )
+    })
+    .collect()
 }
 
 /// Does a valid index already do all that `def` would? An index of a partitioned table's parent counts for the parent.
@@ -87,56 +128,97 @@ fn merge(known: &mut Proposal, other: Proposal) {
     }
 }
 
-/// How much of the workload compares each column by equality.
-struct Shared {
-    weights: BTreeMap<(RelationName, String), f64>,
-}
-
-impl Shared {
-    fn of(queries: &[BoundQuery<'_>]) -> Self {
-        let mut weights = BTreeMap::new();
-        for query in queries {
-            for scan in &query.scans {
-                for term in &Roles::of(scan).equal {
-                    let key = (scan.relation.name.clone(), term.column.clone());
-                    *weights.entry(key).or_insert(0.0) += query.share;
-                }
-            }
-        }
-        Self { weights }
-    }
-
-    fn weight(&self, relation: &RelationName, column: &str) -> f64 {
-        let key = (relation.clone(), column.to_owned());
-        self.weights.get(&key).copied().unwrap_or(0.0)
-    }
-}
-
-fn of_scan(scan: &BoundScan<'_>, shared: &Shared, query: Fingerprint) -> Vec<Proposal> {
+fn of_scan(
+    catalog: &Catalog,
+    scan: &BoundScan<'_>,
+    shared: &Shared,
+    written: &Written,
+    query: Fingerprint,
+) -> Vec<Proposal> {
     let roles = Roles::of(scan);
     let predicates = partial_predicates(&scan.constants);
-    let mut seen = BTreeSet::new();
-    let mut proposals = Vec::new();
+    let mut proposals: Vec<Proposal> = special::of_scan(catalog, scan, &roles)
+        .into_iter()
+        .map(|special| of_special(scan, special, query))
+        .collect();
     let lists = key_lists(&roles, scan, shared);
     if lists.is_empty() {
-        let lists_of_rows = predicates.iter().filter_map(|predicate| {
-            let keys = row_list_key(scan, predicate)?;
-            Some(proposal(scan, vec![keys], predicate, query))
-        });
-        return lists_of_rows.collect();
+        proposals.extend(predicates.iter().filter_map(|predicate| {
+            let key = row_list_key(scan, predicate)?;
+            Some(proposal(scan, vec![key], predicate, query))
+        }));
+        return proposals;
     }
+    let covering = Covering::of(scan, &roles, written);
+    let mut seen = BTreeSet::new();
+    let full = Predicate::of(&[]);
     for keys in lists {
-        let full = Predicate::of(&[]);
         for predicate in std::iter::once(&full).chain(&predicates) {
             let keys = without(&keys, &predicate.columns);
             if keys.is_empty() || !seen.insert((keys.clone(), predicate.sql.clone())) {
                 continue;
             }
-            proposals.push(proposal(scan, keys, predicate, query));
+            let plain = proposal(scan, keys, predicate, query);
+            let include = covering
+                .as_ref()
+                .filter(|_| !exists(catalog, &plain.candidate.def))
+                .and_then(|covering| covering.include(&plain.candidate.def, &predicate.columns));
+            let wider = include.map(|include| covering_proposal(&plain, include));
+            proposals.push(plain);
+            proposals.extend(wider);
         }
     }
-    proposals.truncate(MAX_PER_SCAN);
     proposals
+}
+
+/// The same index with more columns, for an index-only scan.
+fn covering_proposal(plain: &Proposal, include: Vec<String>) -> Proposal {
+    let mut wider = plain.clone();
+    wider.candidate.def.include = include;
+    if matches!(wider.candidate.reason, Reason::Plain | Reason::Partial) {
+        wider.candidate.reason = match wider.candidate.reason {
+            Reason::Plain => Reason::Covering,
+            other => other,
+        };
+    }
+    wider
+}
+
+fn of_special(scan: &BoundScan<'_>, special: Special, query: Fingerprint) -> Proposal {
+    Proposal {
+        selectivity: 1.0,
+        condition: None,
+        candidate: Candidate {
+            reason: special.reason,
+            def: IndexDef {
+                table: scan.relation.name.clone(),
+                method: special.method.to_owned(),
+                keys: special.keys,
+                ..IndexDef::default()
+            },
+            for_queries: vec![query],
+            extension: special.extension,
+        },
+    }
+}
+
+/// The most specific kind names the rule.
+fn kind_of(keys: &[IndexKey], predicate: Option<&str>) -> Reason {
+    let is_pattern = |key: &IndexKey| {
+        key.opclass
+            .as_deref()
+            .is_some_and(|opclass| opclass.ends_with("_pattern_ops"))
+    };
+    let is_expression = |key: &IndexKey| matches!(key.target, KeyTarget::Expression(_));
+    if keys.iter().any(is_pattern) {
+        Reason::TextSearch
+    } else if keys.iter().any(is_expression) {
+        Reason::Expression
+    } else if predicate.is_some() {
+        Reason::Partial
+    } else {
+        Reason::Plain
+    }
 }
 
 fn proposal(
@@ -156,7 +238,7 @@ fn proposal(
             )
         }),
         candidate: Candidate {
-            reason: if sql.is_some() { Reason::Partial } else { Reason::Plain },
+            reason: kind_of(&keys, sql.as_deref()),
             def: IndexDef {
                 table: scan.relation.name.clone(),
                 method: "btree".to_owned(),
@@ -189,7 +271,11 @@ impl Predicate {
                 .map(|c| c.sql.as_str())
                 .collect::<Vec<_>>()
                 .join(" AND "),
-            columns: parts.iter().map(|c| c.column.clone()).collect(),
+            columns: parts
+                .iter()
+                .filter(|c| c.fixes_column)
+                .map(|c| c.column.clone())
+                .collect(),
             selectivity: parts.iter().map(|c| c.selectivity).product(),
             as_parameter: parts.iter().any(|c| c.as_parameter),
         }
@@ -207,7 +293,7 @@ fn partial_predicates(constants: &[ConstantCondition]) -> Vec<Predicate> {
     if filters.len() > 1 {
         predicates.extend(filters.iter().map(|&only| Predicate::of(&[only])));
     }
-    predicates.retain(|p| !p.columns.is_empty() && p.selectivity <= MAX_PARTIAL_SELECTIVITY);
+    predicates.retain(|p| !p.sql.is_empty() && p.selectivity <= MAX_PARTIAL_SELECTIVITY);
     predicates
 }
 
@@ -237,103 +323,4 @@ fn without(keys: &[IndexKey], constant: &[String]) -> Vec<IndexKey> {
     } else {
         varying
     }
-}
-
-/// The key lists that a scan suggests, most promising first.
-fn key_lists(roles: &Roles, scan: &BoundScan<'_>, shared: &Shared) -> Vec<Vec<IndexKey>> {
-    let relation = &scan.relation.name;
-    let mut by_sharing = roles.equal.clone();
-    by_sharing.sort_by(|a, b| {
-        let weights = shared
-            .weight(relation, &b.column)
-            .total_cmp(&shared.weight(relation, &a.column));
-        weights.then(a.selectivity.total_cmp(&b.selectivity))
-    });
-    let mut lists = Lists::default();
-    for equal in [columns(&roles.equal), columns(&by_sharing)] {
-        lists.ordered(&equal, roles);
-        if let Some(range) = roles.range.first() {
-            lists.push([equal.clone(), columns(std::slice::from_ref(range))].concat());
-        }
-        lists.push(equal.clone());
-        lists.joined(&equal, roles);
-    }
-    for term in roles.equal.iter().chain(&roles.join).chain(&roles.range) {
-        lists.push(columns(std::slice::from_ref(term)));
-    }
-    for term in roles.any_of.iter().flatten() {
-        lists.push(columns(std::slice::from_ref(term)));
-    }
-    lists.found
-}
-
-#[derive(Default)]
-struct Lists {
-    found: Vec<Vec<IndexKey>>,
-}
-
-impl Lists {
-    /// Equality columns followed by what gives order: ORDER BY, DISTINCT ON, GROUP BY, min and max.
-    fn ordered(&mut self, equal: &[IndexKey], roles: &Roles) {
-        let sort = &roles.sort;
-        if !sort.is_empty() {
-            self.push([equal, sort.as_slice()].concat());
-            if roles.has_limit {
-                self.push(sort.clone());
-            }
-        }
-        for order in [&roles.distinct_on, &roles.group] {
-            if !order.is_empty() {
-                self.push([equal, order.as_slice()].concat());
-            }
-        }
-        for column in &roles.min_max {
-            self.push([equal, &[IndexKey::column(column)]].concat());
-        }
-    }
-
-    /// Join columns before, after and together with equality columns, and before the order (top rows per parent).
-    fn joined(&mut self, equal: &[IndexKey], roles: &Roles) {
-        let mut others: Vec<u32> = roles.join.iter().filter_map(|term| term.joins).collect();
-        others.sort_unstable();
-        others.dedup();
-        for other in others {
-            let of_other: Vec<Term> = roles
-                .join
-                .iter()
-                .filter(|term| term.joins == Some(other))
-                .cloned()
-                .collect();
-            let join = columns(&of_other);
-            self.push([join.as_slice(), equal].concat());
-            self.push([equal, join.as_slice()].concat());
-            if !roles.sort.is_empty() {
-                self.push([join.as_slice(), roles.sort.as_slice()].concat());
-            }
-            if let Some(range) = roles.range.first() {
-                self.push([join, columns(std::slice::from_ref(range))].concat());
-            }
-        }
-    }
-
-    /// Adds a list, each column once and at most [`MAX_KEYS`].
-    fn push(&mut self, keys: Vec<IndexKey>) {
-        let mut list: Vec<IndexKey> = Vec::new();
-        for key in keys {
-            if list.iter().all(|known| known.target != key.target) {
-                list.push(key);
-            }
-        }
-        list.truncate(MAX_KEYS);
-        if !list.is_empty() && !self.found.contains(&list) {
-            self.found.push(list);
-        }
-    }
-}
-
-fn columns(terms: &[Term]) -> Vec<IndexKey> {
-    terms
-        .iter()
-        .map(|term| IndexKey::column(&term.column))
-        .collect()
 }

@@ -1,20 +1,22 @@
-//! From prices to recommendations: the cost table, the choice, the proof that each chosen index is used, and why other statements got none.
+//! From prices to recommendations: the cost table, the choice, and what of it is recommended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
-    Advice, Options, PricedQuery, Recommendation, WhatIf, WhyNot,
+    Advice, Options, PricedQuery, Recommendation, WhatIf,
     bind::BoundQuery,
     choose::{self, CostTable, Limits, TableIndex, TableQuery},
     name::Names,
-    price::{MAX_ALIVE, Priced, Pricer},
+    price::Pricer,
     propose::Proposal,
     size,
+    verify::{Served, Verified, verify},
+    waves::price_all,
     write_cost::Written,
 };
 use crate::{
-    catalog::{Build, Catalog, Relation},
-    plan::{Plan, WhatIfKind},
+    catalog::{Catalog, IndexDef, Relation},
+    plan::WhatIfKind,
 };
 
 /// A partial index is preferred to a full one of equal gain only when it is smaller by this factor: it serves fewer queries, and stops
@@ -28,29 +30,8 @@ const INDIFFERENCE: f64 = 0.02;
 /// column where one would nearly do are what people take offence at.
 const MIN_MARGINAL_SHARE: f64 = 0.02;
 
-/// Statements priced in one go.
-const WAVE: usize = 40;
-
-/// A candidate this much smaller than one that a plan used may do as well.
-const RIVAL_SIZE: f64 = 0.6;
-
 /// Rounds of dropping what the verified plans don't use; each round only makes the set smaller.
 const MAX_ROUNDS: usize = 4;
-
-/// The chosen proposals with the statements that each serves, proven.
-pub(super) type Verified = BTreeMap<usize, Vec<Served>>;
-
-/// One statement's gain from one chosen index.
-#[derive(Debug, Clone)]
-pub(super) struct Served {
-    pub(super) query: usize,
-    pub(super) cost_before: f64,
-    pub(super) cost_after: f64,
-    pub(super) saved_fraction: f64,
-    pub(super) share: f64,
-    pub(super) plan_before: String,
-    pub(super) plan_after: String,
-}
 
 /// Prices the proposals, chooses among them, and proves the choice.
 pub(super) async fn priced<W: WhatIf + Sync>(
@@ -61,14 +42,17 @@ pub(super) async fn priced<W: WhatIf + Sync>(
     written: &Written,
     options: &Options,
 ) -> Verified {
-    let sizes = table_indexes(catalog, proposals, written);
+    // by the model, not by what the planner's server has made so far: the order of questions must not depend on earlier ones
+    let sizes = table_indexes(catalog, proposals, written, &|_| None);
     price_all(pricer, queries.len(), &sizes).await;
+    let sizes = table_indexes(catalog, proposals, written, &|at| pricer.size_bytes(at));
     let shares = shares(pricer, queries);
     let table = cost_table(pricer, &shares, sizes, queries.len());
     let limits = Limits {
         min_gain: options.min_saved_share,
         indifference: INDIFFERENCE,
-        ..Limits::default()
+        budget_bytes: options.storage_budget,
+        room: room(catalog, proposals, options),
     };
     let mut chosen = choose::choose(&table, &limits);
     drop_marginal(&table, options, &mut chosen);
@@ -91,16 +75,22 @@ pub(super) async fn priced<W: WhatIf + Sync>(
     BTreeMap::new()
 }
 
-/// Drops indexes that save little which the others don't, least first.
+/// Drops indexes that save little which the others don't, least first. Partial ones, small as they are, may stay for half of what is left of a
+/// statement: under LIMIT the planner takes rare rows for evenly spread, and another index's cost for lower than it is.
 fn drop_marginal(table: &CostTable, options: &Options, chosen: &mut Vec<usize>) {
     loop {
+        let is_marginal = |margin: &Margin, at: usize| {
+            let index = &table.indexes[at];
+            let is_partial = index.rank_bytes > index.size_bytes;
+            let halves =
+                is_partial && margin.of_rest >= 0.5 && margin.share >= options.min_saved_share;
+            margin.share < MIN_MARGINAL_SHARE && margin.of_base < options.min_query_gain && !halves
+        };
         let weakest = chosen
             .iter()
-            .map(|&at| (margin(table, chosen, at), at))
-            .filter(|((share, gain), _)| {
-                *share < MIN_MARGINAL_SHARE && *gain < options.min_query_gain
-            })
-            .min_by(|((a, _), at_a), ((b, _), at_b)| a.total_cmp(b).then(at_a.cmp(at_b)));
+            .map(|&at| (Margin::of(table, chosen, at), at))
+            .filter(|(margin, at)| is_marginal(margin, *at))
+            .min_by(|(a, at_a), (b, at_b)| a.share.total_cmp(&b.share).then(at_a.cmp(at_b)));
         let Some((_, weakest)) = weakest else {
             return;
         };
@@ -108,24 +98,34 @@ fn drop_marginal(table: &CostTable, options: &Options, chosen: &mut Vec<usize>) 
     }
 }
 
-/// What `at` saves beside the other chosen ones: weighted over the workload, and of one statement's cost at most.
-fn margin(table: &CostTable, chosen: &[usize], at: usize) -> (f64, f64) {
-    let without: Vec<usize> = chosen
-        .iter()
-        .copied()
-        .filter(|&other| other != at)
-        .collect();
-    let savings = table
-        .queries
-        .iter()
-        .filter(|query| query.base > 0.0)
-        .map(|query| {
-            let saved = query.cost(&without) - query.cost(chosen);
-            (query.weight * saved, saved / query.base)
-        });
-    savings.fold((0.0, 0.0), |(share, gain), (s, g)| {
-        (share + s, f64::max(gain, g))
-    })
+/// What one index saves beside the other chosen ones.
+#[derive(Debug, Default)]
+struct Margin {
+    /// Weighted over the workload.
+    share: f64,
+    /// Of one statement's cost without indexes, at most.
+    of_base: f64,
+    /// Of one statement's cost with the others, at most.
+    of_rest: f64,
+}
+
+impl Margin {
+    fn of(table: &CostTable, chosen: &[usize], at: usize) -> Self {
+        let without: Vec<usize> = chosen
+            .iter()
+            .copied()
+            .filter(|&other| other != at)
+            .collect();
+        let mut margin = Self::default();
+        for query in table.queries.iter().filter(|query| query.base > 0.0) {
+            let rest = query.cost(&without);
+            let saved = rest - query.cost(chosen);
+            margin.share += query.weight * saved;
+            margin.of_base = margin.of_base.max(saved / query.base);
+            margin.of_rest = margin.of_rest.max(saved / rest);
+        }
+        margin
+    }
 }
 
 /// Enough for one statement, and enough for the workload.
@@ -135,116 +135,6 @@ fn is_worth_it(served: &[Served], write_cost: f64, options: &Options) -> bool {
         && served
             .iter()
             .any(|s| s.saved_fraction >= options.min_query_gain)
-}
-
-/// Asks in waves, the heaviest statements first, so that a budget that runs out has been spent where it matters. A wave asks for: each
-/// statement as it is; each table's candidates together, a handful at a time; each candidate that was used, and each much smaller rival
-/// of one, by itself; and for statements over several tables all that were used together.
-async fn price_all<W: WhatIf + Sync>(
-    pricer: &mut Pricer<'_, W>,
-    n_queries: usize,
-    sizes: &[TableIndex],
-) {
-    let mut used = BTreeSet::new();
-    for start in (0..n_queries).step_by(WAVE) {
-        let wave: Vec<usize> = (start..n_queries.min(start + WAVE))
-            .filter(|query| pricer.applies.iter().any(|applies| applies.contains(query)))
-            .collect();
-        pricer.price_bases(&wave).await;
-        for set in pricer.candidate_sets(&wave) {
-            let asked = with_base(pricer, &set, &wave);
-            pricer.price(&asked, &set).await;
-            let winners = used_by(pricer, &asked, &set);
-            used.extend(rivals(pricer, &asked, &set, &winners, sizes));
-            used.extend(winners);
-        }
-        let so_far: Vec<usize> = (0..n_queries.min(start + WAVE)).collect();
-        for &at in &used {
-            let asked = with_base(pricer, &[at], &so_far);
-            pricer.price(&asked, &[at]).await;
-        }
-        for &query in &wave {
-            let set = best_for(pricer, query, &used);
-            if set.len() > 1 && pricer.base(query).is_some() {
-                pricer.price(&[query], &set).await;
-            }
-        }
-    }
-}
-
-/// Candidates that a winner may have hidden: for the same statement, on the same table, and much smaller.
-fn rivals<W: WhatIf + Sync>(
-    pricer: &Pricer<'_, W>,
-    queries: &[usize],
-    set: &[usize],
-    winners: &[usize],
-    sizes: &[TableIndex],
-) -> Vec<usize> {
-    let mut rivals = Vec::new();
-    for &at in set {
-        let is_rival = winners.iter().any(|&winner| {
-            let both = |query: &&usize| {
-                pricer.applies[at].contains(query) && pricer.applies[winner].contains(query)
-            };
-            sizes[at].size_bytes as f64 <= RIVAL_SIZE * sizes[winner].size_bytes as f64
-                && queries.iter().any(|query| both(&query))
-        });
-        if is_rival && !winners.contains(&at) {
-            rivals.push(at);
-        }
-    }
-    rivals
-}
-
-/// Statements that some of `set` applies to and that cost enough to bother.
-fn with_base<W: WhatIf + Sync>(
-    pricer: &Pricer<'_, W>,
-    set: &[usize],
-    among: &[usize],
-) -> Vec<usize> {
-    let applies = |query: &usize| set.iter().any(|&at| pricer.applies[at].contains(query));
-    among
-        .iter()
-        .copied()
-        .filter(|query| applies(query) && pricer.base(*query).is_some())
-        .collect()
-}
-
-fn used_by<W: WhatIf + Sync>(
-    pricer: &Pricer<'_, W>,
-    queries: &[usize],
-    set: &[usize],
-) -> Vec<usize> {
-    queries
-        .iter()
-        .filter_map(|&query| {
-            let with = pricer.known(query, set)?;
-            (with.cost < pricer.base(query)?.cost).then(|| with.used.clone())
-        })
-        .flatten()
-        .collect()
-}
-
-/// The used candidates that apply to a statement, those that help it most alone first, as many as may be alive.
-fn best_for<W: WhatIf + Sync>(
-    pricer: &Pricer<'_, W>,
-    query: usize,
-    used: &BTreeSet<usize>,
-) -> Vec<usize> {
-    let mut applying: Vec<usize> = used
-        .iter()
-        .copied()
-        .filter(|&at| pricer.applies[at].contains(&query))
-        .collect();
-    let cost = |at: usize| {
-        pricer
-            .known(query, &[at])
-            .map_or(f64::INFINITY, |priced| priced.cost)
-    };
-    applying.sort_by(|&a, &b| cost(a).total_cmp(&cost(b)).then(a.cmp(&b)));
-    applying.truncate(MAX_ALIVE);
-    applying.sort_unstable();
-    applying
 }
 
 /// Each statement's share of the time; of calls times planner cost where no times are known.
@@ -291,24 +181,76 @@ fn cost_table<W: WhatIf + Sync>(
 }
 
 /// Sizes and upkeep of the proposals, upkeep in planner units.
-fn table_indexes(catalog: &Catalog, proposals: &[Proposal], written: &Written) -> Vec<TableIndex> {
+fn table_indexes(
+    catalog: &Catalog,
+    proposals: &[Proposal],
+    written: &Written,
+    known_bytes: &dyn Fn(usize) -> Option<u64>,
+) -> Vec<TableIndex> {
+    let mut tables: BTreeMap<&crate::catalog::RelationName, usize> = BTreeMap::new();
     proposals
         .iter()
-        .map(|proposal| {
+        .enumerate()
+        .map(|(at, proposal)| {
             let def = &proposal.candidate.def;
-            let factor = if def.predicate.is_some() {
-                PARTIAL_SIZE_FACTOR
-            } else {
-                1
+            let n_tables = tables.len();
+            let table = *tables.entry(&def.table).or_insert(n_tables);
+            let factor = match def.predicate {
+                Some(_) => PARTIAL_SIZE_FACTOR,
+                None => 1,
             };
-            let facts = |relation: &Relation| TableIndex {
-                size_bytes: size::btree_bytes(relation, def, proposal.selectivity) * factor,
-                write_cost: written.cost(relation, def, proposal.selectivity),
-                table: 0,
+            let facts = |relation: &Relation| {
+                let size_bytes = bytes(known_bytes(at), relation, proposal);
+                TableIndex {
+                    size_bytes,
+                    rank_bytes: size_bytes.saturating_mul(factor),
+                    write_cost: written.cost(relation, def, proposal.selectivity),
+                    table,
+                    plain: plain_of(proposals, def),
+                }
             };
             catalog.relation(&def.table).map(facts).unwrap_or_default()
         })
         .collect()
+}
+
+/// The proposal that is the same but for its INCLUDE columns.
+fn plain_of(proposals: &[Proposal], def: &IndexDef) -> Option<usize> {
+    if def.include.is_empty() {
+        return None;
+    }
+    let plain = IndexDef {
+        include: Vec::new(),
+        ..def.clone()
+    };
+    proposals
+        .iter()
+        .position(|proposal| proposal.candidate.def == plain)
+}
+
+/// How many indexes each table may still have, by the position that `table_indexes` gives it.
+fn room(catalog: &Catalog, proposals: &[Proposal], options: &Options) -> Vec<usize> {
+    let Some(most) = options.max_indexes_per_table else {
+        return Vec::new();
+    };
+    let mut seen: Vec<&crate::catalog::RelationName> = Vec::new();
+    for proposal in proposals {
+        let table = &proposal.candidate.def.table;
+        if !seen.contains(&table) {
+            seen.push(table);
+        }
+    }
+    let n_now = |name| catalog.relation(name).map_or(0, |r| r.indexes.len());
+    seen.into_iter()
+        .map(|name| most.saturating_sub(n_now(name)))
+        .collect()
+}
+
+/// The planner's own estimate where its server made the index, else our model's.
+fn bytes(known: Option<u64>, relation: &Relation, proposal: &Proposal) -> u64 {
+    known.unwrap_or_else(|| {
+        size::index_bytes(relation, &proposal.candidate.def, proposal.selectivity)
+    })
 }
 
 /// What one planner unit weighs in shares of the workload's time: calibrates upkeep against gains.
@@ -324,98 +266,14 @@ fn share_per_cost<W: WhatIf + Sync>(pricer: &Pricer<'_, W>, shares: &[f64]) -> f
     if units > 0.0 { time / units } else { 0.0 }
 }
 
-/// Prices every statement with all chosen indexes that apply to it, and says what each index does for whom.
-async fn verify<W: WhatIf + Sync>(
-    pricer: &mut Pricer<'_, W>,
-    queries: &[BoundQuery<'_>],
-    chosen: &[usize],
-    shares: &[f64],
-) -> Verified {
-    let all: BTreeSet<usize> = chosen.iter().copied().collect();
-    let mut by_set: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
-    for query in 0..queries.len() {
-        if pricer.base(query).is_some() {
-            let set = best_for(pricer, query, &all);
-            if !set.is_empty() {
-                by_set.entry(set).or_default().push(query);
-            }
-        }
-    }
-    let mut verified = Verified::new();
-    for (set, asked) in &by_set {
-        pricer.price(asked, set).await;
-        for &query in asked {
-            for (at, served) in served(pricer, query, set, shares[query]) {
-                verified.entry(at).or_default().push(served);
-            }
-        }
-    }
-    verified
-}
-
-/// What each used index of `set` saves one statement: the whole saving, shared out by what each saves alone.
-fn served<W: WhatIf + Sync>(
-    pricer: &Pricer<'_, W>,
-    query: usize,
-    set: &[usize],
-    share: f64,
-) -> Vec<(usize, Served)> {
-    let (Some(base), Some(with)) = (pricer.base(query), pricer.best_within(query, set)) else {
-        return Vec::new();
-    };
-    let saved = 1.0 - with.cost / base.cost;
-    if saved <= 0.0 {
-        return Vec::new();
-    }
-    let alone = |at: usize| {
-        pricer
-            .known(query, &[at])
-            .map_or(0.0, |one| (base.cost - one.cost).max(0.0))
-    };
-    let total: f64 = with.used.iter().map(|&at| alone(at)).sum();
-    let part = |at: usize| match total {
-        total if total > 0.0 => alone(at) / total,
-        _ => 1.0 / with.used.len() as f64,
-    };
-    let table = |at: usize| pricer.table_name(at);
-    with.used
-        .iter()
-        .map(|&at| {
-            let served = Served {
-                query,
-                cost_before: base.cost,
-                cost_after: with.cost,
-                saved_fraction: saved * part(at),
-                share,
-                plan_before: plan_line(base, &table(at)),
-                plan_after: plan_line(with, &table(at)),
-            };
-            (at, served)
-        })
-        .collect()
-}
-
-/// The dearest access to a table in a plan, in one line.
-fn plan_line(priced: &Priced, table: &str) -> String {
-    let plan: &Plan = &priced.plan;
-    let access = plan
-        .nodes()
-        .filter(|node| node.relation.as_deref() == Some(table))
-        .max_by(|a, b| a.total_cost.0.total_cmp(&b.total_cost.0));
-    match access {
-        Some(node) => format!("{} on {table}", node.node_type),
-        None => plan.root.node_type.clone(),
-    }
-}
-
 /// Recommendations under their final names, most time saved first.
-pub(super) fn recommendations(
+pub(super) fn recommendations<W: WhatIf + Sync>(
     catalog: &Catalog,
+    pricer: &Pricer<'_, W>,
     queries: &[BoundQuery<'_>],
     proposals: &[Proposal],
     written: &Written,
     verified: Verified,
-    kind: WhatIfKind,
 ) -> Vec<Recommendation> {
     let mut names = Names::new(catalog);
     let mut ranked: Vec<(f64, Recommendation)> = verified
@@ -429,14 +287,14 @@ pub(super) fn recommendations(
             Some((
                 saved,
                 Recommendation {
-                    size_bytes: size::btree_bytes(relation, &def, proposal.selectivity),
+                    size_bytes: bytes(pricer.size_bytes(at), relation, proposal),
                     write_cost: written.cost(relation, &def, proposal.selectivity),
                     replaces: replaced(relation, &def),
                     reason: proposal.candidate.reason,
                     queries: priced_queries(queries, served),
                     extension: proposal.candidate.extension.clone(),
                     condition: proposal.condition.clone(),
-                    priced: kind != WhatIfKind::None,
+                    priced: pricer.kind() != WhatIfKind::None,
                     def,
                 },
             ))
@@ -478,57 +336,6 @@ fn replaced(relation: &Relation, def: &crate::catalog::IndexDef) -> Vec<String> 
         .filter(|index| !index.is_load_bearing() && def.covers(&index.def))
         .map(|index| format!("{}.{}", index.def.table.schema, index.def.name))
         .collect()
-}
-
-/// For slow statements that no recommendation serves: what was tried and how far it got.
-pub(super) fn why_not<W: WhatIf + Sync>(
-    queries: &[BoundQuery<'_>],
-    proposals: &[Proposal],
-    pricer: &Pricer<'_, W>,
-    verified: &Verified,
-    options: &Options,
-) -> Vec<WhyNot> {
-    let served: BTreeSet<usize> = verified.values().flatten().map(|s| s.query).collect();
-    (0..queries.len())
-        .filter(|at| !served.contains(at))
-        .map(|at| {
-            let tried: Vec<usize> = (0..proposals.len())
-                .filter(|&p| pricer.applies[p].contains(&at))
-                .collect();
-            let best_ratio = pricer.best_ratio(at);
-            WhyNot {
-                fingerprint: queries[at].query.fingerprint,
-                tried: tried
-                    .iter()
-                    .map(|&p| proposals[p].candidate.def.create_sql(Build::Plain))
-                    .collect(),
-                best_ratio,
-                reason: reason_why_not(
-                    tried.is_empty(),
-                    pricer.known(at, &[]),
-                    best_ratio,
-                    options,
-                ),
-            }
-        })
-        .collect()
-}
-
-fn reason_why_not(
-    none_tried: bool,
-    base: Option<&Priced>,
-    best_ratio: Option<f64>,
-    options: &Options,
-) -> String {
-    match (none_tried, base, best_ratio) {
-        (true, ..) => "no condition, join or order that a new b-tree could serve".to_owned(),
-        (_, None, _) => "could not be planned".to_owned(),
-        (_, Some(_), None) => "cheap as it is, or not priced".to_owned(),
-        (.., Some(ratio)) if ratio > 1.0 - options.min_query_gain => {
-            format!("the best candidate leaves {:.0} % of the cost", ratio * 100.0)
-        }
-        _ => "the time saved is too small a share of the workload, or the index costs more to maintain".to_owned(),
-    }
 }
 
 impl Advice {

@@ -1,6 +1,6 @@
 //! What each column does in one scan: found by equality, joined, ranged over, sorted by.
 
-use super::{bind::BoundScan, selectivity};
+use super::{bind::BoundScan, expression, selectivity};
 use crate::{
     catalog::{Column, Direction, IndexKey, Nulls, Relation},
     sql::shape::{Comparison, Operand, Predicate, SortKey, Target},
@@ -9,14 +9,15 @@ use crate::{
 /// Average bytes above which a column makes no b-tree key: a third of a page is the server's limit, and wide keys make slow trees.
 const MAX_KEY_WIDTH: u32 = 255;
 
-/// A column compared in a scan.
+/// A column or expression compared in a scan.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Term {
+    /// The column's name, or the expression.
     pub(super) column: String,
+    /// As a key of a b-tree that serves the comparison.
+    pub(super) key: IndexKey,
     /// Share of rows that pass.
     pub(super) selectivity: f64,
-    /// Distinct values in the relation.
-    pub(super) n_distinct: f64,
     /// For joins: the other scan.
     pub(super) joins: Option<u32>,
 }
@@ -37,7 +38,7 @@ pub(super) struct Roles {
     /// DISTINCT ON, likewise.
     pub(super) distinct_on: Vec<IndexKey>,
     /// `min(x)`, `max(x)`.
-    pub(super) min_max: Vec<String>,
+    pub(super) min_max: Vec<IndexKey>,
     /// Branches of ORs.
     pub(super) any_of: Vec<Vec<Term>>,
     pub(super) has_limit: bool,
@@ -55,7 +56,7 @@ impl Roles {
                 .min_max
                 .iter()
                 .filter(|name| relation.column(name).is_some_and(is_btree_key))
-                .cloned()
+                .map(IndexKey::column)
                 .collect(),
             ..Self::default()
         };
@@ -74,7 +75,7 @@ impl Roles {
     }
 
     fn add(&mut self, relation: &Relation, predicate: &Predicate) {
-        let Some(term) = term(relation, predicate) else {
+        let Some(mut term) = term(relation, predicate) else {
             return;
         };
         let list = match (predicate.comparison, &predicate.operand) {
@@ -88,27 +89,18 @@ impl Roles {
                 | Comparison::RowLess,
                 operand,
             ) if !matches!(operand, Operand::Column(_)) => &mut self.range,
+            (Comparison::Like, _) => match prefix_key(relation, predicate, &term.key) {
+                Some(key) => {
+                    term.key = key;
+                    &mut self.range
+                }
+                None => return,
+            },
             _ => return,
         };
-        if list.iter().all(|known| known.column != term.column) {
+        if list.iter().all(|known| known.key != term.key) {
             list.push(term);
         }
-    }
-
-    /// Every column that could lead an index for this scan.
-    pub(super) fn leads(&self) -> impl Iterator<Item = &str> {
-        let terms = self.equal.iter().chain(&self.join).chain(&self.range);
-        let keys = self
-            .sort
-            .first()
-            .into_iter()
-            .chain(&self.group)
-            .chain(self.distinct_on.first());
-        terms
-            .chain(self.any_of.iter().flatten())
-            .map(|term| term.column.as_str())
-            .chain(keys.filter_map(IndexKey::column_name))
-            .chain(self.min_max.iter().map(String::as_str))
     }
 }
 
@@ -119,29 +111,71 @@ fn most_selective(a: &Term, b: &Term) -> std::cmp::Ordering {
 }
 
 fn term(relation: &Relation, predicate: &Predicate) -> Option<Term> {
-    let Target::Column(name) = &predicate.target else {
-        return None;
-    };
-    let column = relation
-        .column(name)
-        .filter(|column| is_btree_key(column))?;
+    let key = target_key(relation, &predicate.target)?;
     let constant = match &predicate.operand {
         Operand::Literal(text) => Some(text.as_str()),
         _ => None,
     };
-    let n_rows = relation.n_rows.unwrap_or(0.0);
     Some(Term {
-        column: name.clone(),
+        column: match &predicate.target {
+            Target::Column(name) => name.clone(),
+            Target::Expression(_) => expression::identity(&key),
+        },
+        key,
         selectivity: selectivity::of_predicate(relation, predicate, constant),
-        n_distinct: column
-            .stats
-            .as_ref()
-            .and_then(|stats| stats.distinct_values(n_rows))
-            .unwrap_or(n_rows),
         joins: match &predicate.operand {
             Operand::Column(other) => Some(other.scan),
             _ => None,
         },
+    })
+}
+
+/// A column or an immutable expression as a b-tree's key.
+fn target_key(relation: &Relation, target: &Target) -> Option<IndexKey> {
+    match target {
+        Target::Column(name) => relation
+            .column(name)
+            .filter(|column| is_btree_key(column))
+            .map(|_| IndexKey::column(name)),
+        Target::Expression(text) => expression::key(relation, text).filter(|_| !is_document(text)),
+    }
+}
+
+/// Expressions whose values are no b-tree keys: documents, vectors, distances.
+fn is_document(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    lower.contains("to_tsvector")
+        || lower.contains("<->")
+        || (lower.contains("->") && !lower.contains("->>") && !lower.contains("::"))
+}
+
+/// The key under which a b-tree serves `LIKE 'x%'`: byte order, unless the column has it anyway.
+fn prefix_key(relation: &Relation, predicate: &Predicate, key: &IndexKey) -> Option<IndexKey> {
+    let is_prefix = match &predicate.operand {
+        Operand::Literal(text) => {
+            let plain = selectivity::plain_value(text);
+            !plain.is_empty() && !plain.starts_with(['%', '_'])
+        }
+        Operand::Parameter(_) => true,
+        _ => false,
+    };
+    let opclass = match &predicate.target {
+        Target::Column(name) => {
+            let column = relation.column(name)?;
+            let is_bytewise = matches!(column.collation.as_deref(), Some("C" | "POSIX"));
+            match column.type_name.split('(').next().unwrap_or_default() {
+                "text" => Some("text_pattern_ops"),
+                "character varying" | "varchar" => Some("varchar_pattern_ops"),
+                "character" | "bpchar" => Some("bpchar_pattern_ops"),
+                _ => return None,
+            }
+            .filter(|_| !is_bytewise)
+        }
+        Target::Expression(_) => Some("text_pattern_ops"),
+    };
+    is_prefix.then(|| IndexKey {
+        opclass: opclass.map(str::to_owned),
+        ..key.clone()
     })
 }
 
@@ -161,13 +195,7 @@ pub(super) fn is_btree_key(column: &Column) -> bool {
 fn plain_keys(relation: &Relation, targets: &[Target]) -> Vec<IndexKey> {
     let keys: Option<Vec<IndexKey>> = targets
         .iter()
-        .map(|target| match target {
-            Target::Column(name) => relation
-                .column(name)
-                .filter(|column| is_btree_key(column))
-                .map(|_| IndexKey::column(name)),
-            Target::Expression(_) => None,
-        })
+        .map(|target| target_key(relation, target))
         .collect();
     keys.unwrap_or_default()
 }

@@ -9,9 +9,9 @@ use super::{
     bind::{BoundQuery, BoundScan},
     choose::{self, CostTable, Limits, TableIndex, TableQuery},
     propose::Proposal,
-    recommend::{Served, Verified},
     roles::Roles,
     size,
+    verify::{Served, Verified},
 };
 use crate::{
     catalog::{Catalog, IndexDef, Relation},
@@ -50,13 +50,15 @@ pub(super) fn verified(
         indexes: proposals
             .iter()
             .map(|proposal| TableIndex {
-                size_bytes: catalog
+                size_bytes: 0,
+                rank_bytes: catalog
                     .relation(&proposal.candidate.def.table)
                     .map_or(0, |relation| {
                         size::btree_bytes(relation, &proposal.candidate.def, proposal.selectivity)
                     }),
                 write_cost: 0.0,
                 table: 0,
+                plain: None,
             })
             .collect(),
     };

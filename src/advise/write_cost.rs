@@ -18,6 +18,15 @@ use crate::{
 /// (some 10 µs from cache), and one more b-tree costs a single-row INSERT about as much.
 const COST_PER_ENTRY: f64 = 1.0;
 
+/// Bytes of a value that make one GIN entry: a word, an array's element, a key of a document.
+const BYTES_PER_GIN_ENTRY: f64 = 8.0;
+
+/// Entries of one row that are counted at most: the pending list takes them in one go.
+const MAX_GIN_ENTRIES: f64 = 20.0;
+
+/// BRIN touches a summary once per range of pages, not per row.
+const BRIN_ENTRIES: f64 = 0.02;
+
 /// What the workload writes.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -49,6 +58,14 @@ impl Written {
         }
     }
 
+    /// Does an UPDATE of the workload set this column?
+    pub(super) fn is_set(&self, relation: &RelationName, column: &str) -> bool {
+        self.writes.iter().any(|write| {
+            let sets = |set: &Vec<String>| set.iter().any(|name| name == column);
+            write.relation == *relation && write.set.as_ref().is_some_and(sets)
+        })
+    }
+
     /// Price in planner units of keeping `def` over the window, `selectivity` being the share of rows it holds.
     pub(super) fn cost(&self, relation: &Relation, def: &IndexDef, selectivity: f64) -> f64 {
         let stored = stored_columns(relation, def);
@@ -68,7 +85,23 @@ impl Written {
                 Some(_) => write.n_rows * (1.0 - hot_share) * selectivity,
             };
         }
-        entries * COST_PER_ENTRY
+        entries * COST_PER_ENTRY * entries_per_row(relation, def)
+    }
+}
+
+/// Entries that one row makes: an element each in GIN, next to none in BRIN.
+fn entries_per_row(relation: &Relation, def: &IndexDef) -> f64 {
+    match def.method.as_str() {
+        "gin" => {
+            let widths = def.keys.iter().map(|key| {
+                let column = key.column_name().and_then(|name| relation.column(name));
+                let stats = column.and_then(|column| column.stats.as_ref());
+                stats.map_or(BYTES_PER_GIN_ENTRY, |stats| f64::from(stats.avg_width))
+            });
+            (widths.sum::<f64>() / BYTES_PER_GIN_ENTRY).clamp(1.0, MAX_GIN_ENTRIES)
+        }
+        "brin" => BRIN_ENTRIES,
+        _ => 1.0,
     }
 }
 

@@ -1,6 +1,10 @@
 //! `pgassay audit`, and the audit itself for every command that needs one: gathers a snapshot, asks for advice, has it judged.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use super::{
     Context, Error, ErrorKind, Outcome,
@@ -25,6 +29,7 @@ use crate::{
     plan::WhatIfKind,
     rules::{self, Audit, RULES, Rule, Scope, Settings},
     snapshot::Snapshot,
+    sql::Fingerprint,
     twin::Twin,
     workload::{Query, Workload},
 };
@@ -51,6 +56,21 @@ pub struct Judging {
     pub rules: Vec<&'static Rule>,
     /// What to report about.
     pub scope: Scope,
+    /// Bounds of the advice.
+    pub bounds: Bounds,
+}
+
+/// What the user allows new indexes, and the search for them.
+#[derive(Debug, Clone, Default)]
+pub struct Bounds {
+    /// Bytes that new indexes may take together.
+    pub storage_budget: Option<u64>,
+    /// Indexes that a table may have.
+    pub max_indexes_per_table: Option<usize>,
+    /// How long candidates may be priced.
+    pub max_time: Option<Duration>,
+    /// Statements whose missing advice is to be explained.
+    pub why_not: Vec<Fingerprint>,
 }
 
 impl Default for Judging {
@@ -59,6 +79,7 @@ impl Default for Judging {
             settings: Settings::default(),
             rules: RULES.to_vec(),
             scope: Scope::default(),
+            bounds: Bounds::default(),
         }
     }
 }
@@ -119,12 +140,42 @@ pub async fn run_audit(
     };
     let mut report = rules::judge(&audit, &judging.rules, &judging.scope);
     report.notes.extend(notes);
+    explain_silence(&mut report, &advice, &judging.bounds.why_not);
     report.run = run_cost(started, server.as_ref());
     Ok(Conclusion {
         report,
         snapshot,
         failed,
     })
+}
+
+/// Answers `--why-not`: one remark for each statement asked about.
+fn explain_silence(report: &mut Report, advice: &Advice, asked: &[Fingerprint]) {
+    for fingerprint in asked {
+        let serves = |one: &&advise::Recommendation| {
+            one.queries
+                .iter()
+                .any(|query| query.fingerprint == *fingerprint)
+        };
+        let entry = report
+            .why_not
+            .iter()
+            .find(|entry| entry.fingerprint == *fingerprint);
+        let answer = match (advice.recommendations.iter().find(serves), entry) {
+            (Some(one), _) => format!("is served by {}", one.def.name),
+            (None, Some(entry)) => {
+                let tried = match entry.tried.as_slice() {
+                    [] => "nothing was tried".to_owned(),
+                    tried => format!("tried: {}", tried.join("; ")),
+                };
+                format!("{}; {tried}", entry.reason)
+            }
+            (None, None) => "it is not among the statements that were looked at: unknown, too light, or no condition on a table of some size".to_owned(),
+        };
+        report
+            .notes
+            .push(format!("why not {fingerprint}: {answer}"));
+    }
 }
 
 /// What advice is asked about.
@@ -231,6 +282,26 @@ impl Asked<'_> {
     }
 }
 
+/// Stops the pricing when time is up; dropped, it goes off no more.
+#[derive(Debug)]
+struct Alarm(tokio::task::JoinHandle<()>);
+
+impl Alarm {
+    fn set(time: Duration, options: &advise::Options) -> Self {
+        let stop = Arc::clone(&options.stop);
+        Self(tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            stop.store(true, Ordering::Relaxed);
+        }))
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Asks for advice about the statements within the scope.
 async fn advice<W: WhatIf + Sync>(
     catalog: &Catalog,
@@ -243,8 +314,14 @@ async fn advice<W: WhatIf + Sync>(
     }
     let options = advise::Options {
         min_calls: judging.settings.min_calls,
+        storage_budget: judging.bounds.storage_budget,
+        max_indexes_per_table: judging.bounds.max_indexes_per_table,
         ..advise::Options::default()
     };
+    let _alarm = judging
+        .bounds
+        .max_time
+        .map(|time| Alarm::set(time, &options));
     if judging.scope.is_everything() {
         return Box::pin(advise::advise(
             catalog,
@@ -431,6 +508,15 @@ impl Request<'_> {
             },
             rules,
             scope: scope(self.filters),
+            bounds: Bounds {
+                storage_budget: self
+                    .judge
+                    .storage_budget
+                    .map(|mb| mb.saturating_mul(1_000_000)),
+                max_indexes_per_table: self.judge.max_indexes_per_table,
+                max_time: self.judge.max_time.map(Duration::from_secs),
+                why_not: self.judge.why_not.clone(),
+            },
         }
     }
 }

@@ -23,7 +23,7 @@ impl IndexKey {
     #[must_use]
     pub fn same_values(&self, other: &Self) -> bool {
         self.same_target(other)
-            && self.opclass == other.opclass
+            && unqualified(self.opclass.as_deref()) == unqualified(other.opclass.as_deref())
             && self.collation == other.collation
     }
 
@@ -40,6 +40,11 @@ impl IndexKey {
     fn same_order(&self, other: &Self) -> bool {
         self.same_values(other) && self.direction == other.direction && self.nulls == other.nulls
     }
+}
+
+/// An operator class without its schema, which only some spellings name.
+fn unqualified(opclass: Option<&str>) -> Option<&str> {
+    opclass.map(|name| name.rsplit('.').next().unwrap_or(name))
 }
 
 impl IndexDef {

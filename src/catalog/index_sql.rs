@@ -82,7 +82,8 @@ impl IndexKey {
             sql.push_str(&format!(" COLLATE {}", quote_identifier(collation)));
         }
         if let Some(opclass) = &self.opclass {
-            sql.push_str(&format!(" {}", quote_identifier(opclass)));
+            let parts: Vec<String> = opclass.split('.').map(quote_identifier).collect();
+            sql.push_str(&format!(" {}", parts.join(".")));
         }
         match (self.direction, self.nulls) {
             (Direction::Asc, Nulls::Last) => {}

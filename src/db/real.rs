@@ -19,7 +19,7 @@ use super::{
     owned::{Owned, OwnedSession},
 };
 use crate::{
-    advise::{PlannedQuery, WhatIf, WhatIfError},
+    advise::{PlannedQuery, WhatIf, WhatIfError, extension_of},
     catalog::{Build, IndexDef, IndexKey, KeyTarget},
     plan::{Plan, WhatIfKind},
     sql::{quote_identifier, quote_literal},
@@ -65,7 +65,16 @@ impl RealPlanner {
                 .await
                 .map_err(|error| WhatIfError::Lost(error.to_string()))?,
         };
-        let names = bench.make_visible(add).await?;
+        let names = match bench.make_visible(add).await {
+            Ok(names) => names,
+            Err(error) => {
+                // what the server refused was rolled back to its savepoint: the bench is whole
+                if matches!(error, WhatIfError::Unsupported(_)) {
+                    *slot = Some(bench);
+                }
+                return Err(error);
+            }
+        };
         self.remember_sizes(&bench);
         bench.hide(hide).await?;
         let mut plans = Vec::with_capacity(queries.len());
@@ -241,6 +250,10 @@ impl Bench {
             name: format!("pgassay_candidate_{}", self.built.len()),
             ..def.clone()
         };
+        if let Some(extension) = extension_of(&named) {
+            let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA public");
+            self.try_batch(&sql).await.map_err(failed)?;
+        }
         self.try_batch(&named.create_sql(Build::Plain))
             .await
             .map_err(failed)?;

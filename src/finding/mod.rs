@@ -16,7 +16,7 @@ pub use locate::{Locator, caller};
 pub use remedy::{ChangeAction, IndexChange, Remedy, RemedyKind};
 pub use report::{
     Ignored, LeftAlone, Observation, Report, RuleMeta, RuleOutcome, RuleStatus, RunCost,
-    ServerSummary, Skipped, Summary, TopQuery,
+    ServerSummary, Skipped, Summary, TopQuery, WhyNotEntry,
 };
 pub use visible::{is_unsafe, visible};
 

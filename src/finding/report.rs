@@ -30,6 +30,8 @@ pub struct Report {
     pub standing: Option<Standing>,
     /// Findings that were left out because the user said so.
     pub ignored: Vec<Ignored>,
+    /// For statements worth an index that got none: what was tried, and why not.
+    pub why_not: Vec<WhyNotEntry>,
     /// Plain remarks for the reader: nothing could be priced, thresholds that hide statements, …
     pub notes: Vec<String>,
 }
@@ -68,6 +70,21 @@ pub struct Ignored {
     /// What it is about, in words.
     pub subject: String,
     /// The reason that the user gave.
+    pub reason: String,
+}
+
+/// Why a statement got no index.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WhyNotEntry {
+    /// The statement.
+    pub fingerprint: Fingerprint,
+    /// Its normalised text.
+    pub query: String,
+    /// Indexes tried, as SQL.
+    pub tried: Vec<String>,
+    /// Lowest cost reached, as a share of the cost without.
+    pub best_ratio: Option<f64>,
+    /// In words.
     pub reason: String,
 }
 

@@ -12,7 +12,7 @@ use crate::{
     finding::{
         Confidence, Evidence, Finding, Ignored, ImpactBasis, ImpactSource, LeftAlone, Location,
         Observation, RemedyKind, Report, RuleOutcome, RuleStatus, RunCost, ServerSummary, Severity,
-        Skipped, Standing, TopQuery,
+        Skipped, Standing, TopQuery, WhyNotEntry,
     },
     plan::WhatIfKind,
 };
@@ -53,6 +53,8 @@ struct Document<'a> {
     baseline: Option<BaselineEntry<'a>>,
     #[serde(skip_serializing_if = "<[Ignored]>::is_empty")]
     ignored: &'a [Ignored],
+    #[serde(skip_serializing_if = "<[WhyNotEntry]>::is_empty")]
+    why_not: &'a [WhyNotEntry],
     notes: &'a [String],
 }
 
@@ -182,6 +184,7 @@ impl<'a> From<&'a Report> for Document<'a> {
             findings: report.findings.iter().map(FindingEntry::from).collect(),
             baseline: report.standing.as_ref().map(BaselineEntry::from),
             ignored: &report.ignored,
+            why_not: &report.why_not,
             notes: &report.notes,
         }
     }

@@ -8,7 +8,7 @@ use super::{Audit, Rule, Scope, literals, needs};
 use crate::{
     finding::{
         Evidence, Finding, LeftAlone, Observation, Report, RuleOutcome, ServerSummary, Skipped,
-        Summary, TopQuery,
+        Summary, TopQuery, WhyNotEntry,
     },
     plan::WhatIfKind,
     sql::{Fingerprint, StatementKind},
@@ -35,6 +35,7 @@ pub fn judge(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Repor
         top_queries: top_queries(&queries, &loads),
         left_alone: left_alone(&queries, &loads, &findings),
         summary: summary(audit),
+        why_not: why_not(audit),
         notes: notes(audit, rules, scope),
         findings,
         ..Report::default()
@@ -294,6 +295,23 @@ fn skipped(audit: &Audit<'_>) -> Vec<Skipped> {
     let mut skipped: Vec<Skipped> = by_reason.into_values().filter(|skip| skip.n > 0).collect();
     skipped.sort_by_key(|skip| std::cmp::Reverse(skip.n));
     skipped
+}
+
+/// What advice says about statements that got no index. Definitions with literals in them are counted by their reason alone.
+fn why_not(audit: &Audit<'_>) -> Vec<WhyNotEntry> {
+    let workload = &audit.snapshot.workload;
+    let entries = audit.advice.why_not.iter().filter_map(|entry| {
+        let query = workload.query(entry.fingerprint)?;
+        let shown = |sql: &&String| audit.settings.show_literals || !sql.contains('\'');
+        Some(WhyNotEntry {
+            fingerprint: entry.fingerprint,
+            query: query.text.clone(),
+            tried: entry.tried.iter().filter(shown).cloned().collect(),
+            best_ratio: entry.best_ratio,
+            reason: entry.reason.clone(),
+        })
+    });
+    entries.collect()
 }
 
 /// Remarks without which the findings would be misread.

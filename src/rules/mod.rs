@@ -6,8 +6,12 @@ mod invalid_index;
 mod judge;
 mod literals;
 mod loops;
+mod missing_covering_index;
+mod missing_expression_index;
 mod missing_index;
+mod missing_json_index;
 mod missing_partial_index;
+mod missing_text_search_index;
 mod n_plus_one;
 mod n_plus_one_suspect;
 mod n_plus_one_write;
@@ -37,8 +41,12 @@ pub static RULES: &[&Rule] = &[
     &application_stall::RULE,
     &duplicate_index::RULE,
     &invalid_index::RULE,
+    &missing_covering_index::RULE,
+    &missing_expression_index::RULE,
     &missing_index::RULE,
+    &missing_json_index::RULE,
     &missing_partial_index::RULE,
+    &missing_text_search_index::RULE,
     &n_plus_one::RULE,
     &n_plus_one_suspect::RULE,
     &n_plus_one_write::RULE,

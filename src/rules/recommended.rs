@@ -126,13 +126,14 @@ pub(super) fn source_of(query: &Query) -> ImpactSource {
     }
 }
 
-/// A warning from a mean of 100 ms or 1 % of the database's time; less, or not priced, is info.
+/// A warning from a mean of 100 ms or 1 % of the database's time; less, or not priced, or to be had only with one more extension, is info.
 fn severity(served: &Served<'_>, recommendation: &Recommendation) -> Severity {
     let is_slow = served
         .queries
         .iter()
         .any(|(query, _)| query.mean_ms() >= SLOW_MS);
-    if recommendation.priced && (is_slow || served.share >= HEAVY_SHARE) {
+    let can_be_built = recommendation.extension.is_none();
+    if recommendation.priced && can_be_built && (is_slow || served.share >= HEAVY_SHARE) {
         Severity::Warning
     } else {
         Severity::Info
@@ -155,11 +156,7 @@ fn confidence(recommendation: &Recommendation) -> Confidence {
 
 fn message(recommendation: &Recommendation, served: &Served<'_>) -> String {
     let def = &recommendation.def;
-    let kind = if def.predicate.is_some() {
-        "partial index"
-    } else {
-        "index"
-    };
+    let kind = kind_in_words(def);
     let keys = keys_in_words(def).join(", ");
     let n = served.queries.len();
     let who = if n == 1 {
@@ -174,10 +171,9 @@ fn message(recommendation: &Recommendation, served: &Served<'_>) -> String {
     };
     if !recommendation.priced {
         return format!(
-            "{} may lack an {kind} on ({keys}) for {who}{weight}; no planner could be asked",
+            "{} may lack {kind} on ({keys}) for {who}{weight}; no planner could be asked",
             def.table
-        )
-        .replace("an partial", "a partial");
+        );
     }
     let before: f64 = served.queries.iter().map(|(_, q)| q.cost_before).sum();
     let after: f64 = served
@@ -187,11 +183,28 @@ fn message(recommendation: &Recommendation, served: &Served<'_>) -> String {
         .sum();
     let factor = if after > 0.0 { before / after } else { 1.0 };
     format!(
-        "{} lacks {} {kind} on ({keys}): {who}{weight} would cost {} less",
+        "{} lacks {kind} on ({keys}): {who}{weight} would cost {} less",
         def.table,
-        if def.predicate.is_some() { "a" } else { "an" },
         times(factor)
     )
+}
+
+/// What kind of index, with its article.
+fn kind_in_words(def: &IndexDef) -> String {
+    let method = match def.method.as_str() {
+        "btree" => String::new(),
+        "gin" => "GIN ".to_owned(),
+        "gist" => "GiST ".to_owned(),
+        "brin" => "BRIN ".to_owned(),
+        other => format!("{other} "),
+    };
+    match (&def.predicate, def.include.is_empty()) {
+        (Some(_), true) => format!("a partial {method}index"),
+        (Some(_), false) => format!("a partial covering {method}index"),
+        (None, false) => format!("a covering {method}index"),
+        (None, true) if method.is_empty() => "an index".to_owned(),
+        (None, true) => format!("a {method}index"),
+    }
 }
 
 /// `37×`, or `40 %` for small factors.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Twin, TwinError, explain, facts, inject::reason};
 use crate::{
-    advise::{PlannedQuery, WhatIf, WhatIfError},
+    advise::{PlannedQuery, WhatIf, WhatIfError, extension_of},
     catalog::{Build, IndexDef},
     db::OwnedSession,
     plan::{Plan, PlanNode, WhatIfKind},
@@ -181,6 +181,13 @@ impl Twin {
         }
         let mut named = def.clone();
         name.clone_into(&mut named.name);
+        if let Some(extension) = extension_of(&named) {
+            let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA public");
+            superuser
+                .batch_execute(&sql)
+                .await
+                .map_err(|e| WhatIfError::Unsupported(reason(&e)))?;
+        }
         let created = self
             .create_unseen(&heaps, &named.create_sql(Build::Plain))
             .await;

@@ -24,6 +24,26 @@ async fn examples_of_missing_index() {
 }
 
 #[tokio::test]
+async fn examples_of_missing_covering_index() {
+    run("missing-covering-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_missing_expression_index() {
+    run("missing-expression-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_missing_text_search_index() {
+    run("missing-text-search-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_missing_json_index() {
+    run("missing-json-index").await;
+}
+
+#[tokio::test]
 async fn examples_of_missing_partial_index() {
     run("missing-partial-index").await;
 }

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "clippy.toml allows both in test functions; here whole files are tests"
 )]
 
@@ -25,3 +26,4 @@ mod server;
 mod support;
 mod tidy;
 mod twin;
+mod web;

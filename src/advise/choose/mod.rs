@@ -35,12 +35,16 @@ pub struct TableQuery {
 /// One index of a cost table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableIndex {
-    /// Size in bytes; what a budget counts, and what decides between equal gains.
+    /// Size in bytes; what a budget counts.
     pub size_bytes: u64,
+    /// What decides between equal gains: the size, or more for indexes that are to be avoided.
+    pub rank_bytes: u64,
     /// Price of maintaining it, in weighted cost.
     pub write_cost: f64,
     /// The table that it is on, for [`Limits::room`].
     pub table: usize,
+    /// The same index without its INCLUDE columns, which is preferred unless this one saves much more.
+    pub plain: Option<usize>,
 }
 
 /// Bounds of a choice.
@@ -58,6 +62,10 @@ pub struct Limits {
 
 /// Totals closer than this share are a tie: the planner's costs have no more digits.
 const TIE: f64 = 1e-9;
+
+/// Share of its gain that an index must owe to its INCLUDE columns: they make every entry wider, and stop serving when a statement reads one
+/// column more.
+const MIN_COVERING_SHARE: f64 = 0.3;
 
 /// Most rounds of exchanging indexes for smaller ones.
 const MAX_SHRINKS: usize = 64;
@@ -132,19 +140,30 @@ fn smaller_instead(
 ) -> Option<Vec<usize>> {
     let rest: Vec<usize> = chosen.iter().copied().filter(|&o| o != at).collect();
     let now = table.total(chosen);
-    let slack = (table.total(&rest) - now).max(0.0) * limits.indifference;
+    let gain = (table.total(&rest) - now).max(0.0);
     let of_at = table.indexes[at];
+    let slack_for = |other: usize| {
+        let is_plain = of_at.plain == Some(other);
+        gain * if is_plain {
+            MIN_COVERING_SHARE.max(limits.indifference)
+        } else {
+            limits.indifference
+        }
+    };
     let mut smaller: Vec<usize> = (0..table.indexes.len())
         .filter(|&other| table.indexes[other].table == of_at.table)
-        .filter(|&other| table.indexes[other].size_bytes < of_at.size_bytes)
+        .filter(|&other| table.indexes[other].rank_bytes < of_at.rank_bytes)
         .filter(|other| !chosen.contains(other))
         .collect();
-    smaller.sort_by_key(|&other| (table.indexes[other].size_bytes, other));
+    smaller.sort_by_key(|&other| (table.indexes[other].rank_bytes, other));
     smaller.into_iter().find_map(|other| {
         let mut with = rest.clone();
         with.push(other);
         with.sort_unstable();
-        (table.total(&with) <= now + slack).then_some(with)
+        let fits = limits
+            .budget_bytes
+            .is_none_or(|budget| table.size_bytes(&with) <= budget);
+        (fits && table.total(&with) <= now + slack_for(other)).then_some(with)
     })
 }
 
@@ -170,8 +189,10 @@ mod tests {
             indexes: vec![
                 TableIndex {
                     size_bytes: 10,
+                    rank_bytes: 10,
                     write_cost: 5.0,
-                    table: 0
+                    table: 0,
+                    plain: None,
                 };
                 5
             ],
@@ -217,8 +238,10 @@ mod tests {
         let mut table = table();
         table.indexes.push(TableIndex {
             size_bytes: 1,
+            rank_bytes: 1,
             write_cost: 5.0,
             table: 0,
+            plain: None,
         });
         table.queries[0].options.push((vec![5], 13.0));
         table.queries[1].options.push((vec![5], 13.0));
@@ -254,8 +277,10 @@ mod tests {
         let indexes: Vec<TableIndex> = (0..n_indexes)
             .map(|_| TableIndex {
                 size_bytes: 1 + random.below(100) as u64,
+                rank_bytes: 0,
                 write_cost: random.below(20) as f64,
                 table: 0,
+                plain: None,
             })
             .collect();
         let queries = (0..n_queries)

@@ -136,6 +136,7 @@ impl Parts {
             .values()
             .map(|&size_bytes| TableIndex {
                 size_bytes,
+                rank_bytes: size_bytes,
                 ..TableIndex::default()
             })
             .collect();

@@ -65,6 +65,7 @@ pub(super) fn report() -> Report {
         },
         standing: None,
         ignored: Vec::new(),
+        why_not: Vec::new(),
         notes: vec!["pg_stat_statements evicted entries 3 times: totals are a lower bound".into()],
     }
 }

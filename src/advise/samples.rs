@@ -1,0 +1,222 @@
+//! Values for parameters that no log shows: `pg_stat_statements` alone has none, and a generic plan takes a third of all rows for
+//! `created_at > $1`. Taken from the column's statistics and from how many rows a call returns.
+
+use std::collections::BTreeMap;
+
+use super::{bind::BoundScan, selectivity};
+use crate::{
+    catalog::{Column, ColumnStats, Relation},
+    sql::{
+        quote_literal,
+        shape::{Comparison, Operand, Predicate, QueryShape, Target},
+    },
+    workload::Query,
+};
+
+/// Share of rows that a range is taken to keep where the rows returned do not tell (aggregates, LIMIT): what a report on recent days asks for.
+const ASSUMED_RANGE: f64 = 0.05;
+
+/// Fewest and most values that `= ANY ($n)` is taken to hold.
+const ARRAY_LENGTH: (f64, f64) = (1.0, 100.0);
+
+/// Characters of a pattern made up from a value.
+const PATTERN_CHARS: usize = 5;
+
+/// Values of one column tried in turn, and columns tried.
+const MAX_VALUES: usize = 6;
+const MAX_COLUMNS: usize = 2;
+
+/// Values for the parameters of a statement whose own are unknown; what is left out is planned as `$n`.
+pub(super) fn guessed(
+    scans: &[BoundScan<'_>],
+    shape: &QueryShape,
+    query: &Query,
+    has_trigrams: bool,
+) -> BTreeMap<u16, String> {
+    let mut values = BTreeMap::new();
+    for bound in scans {
+        let relation = bound.relation;
+        let share = range_share(bound, shape, query);
+        for predicate in &bound.scan.predicates {
+            let Target::Column(name) = &predicate.target else {
+                continue;
+            };
+            let Some((column, stats)) = relation
+                .column(name)
+                .and_then(|column| Some((column, column.stats.as_ref()?)))
+            else {
+                continue;
+            };
+            match (&predicate.operand, predicate.comparison) {
+                (Operand::Parameter(n), Comparison::Greater | Comparison::RowGreater) => {
+                    insert(&mut values, *n, quantile(stats, 1.0 - share));
+                }
+                (Operand::Parameter(n), Comparison::Less | Comparison::RowLess) => {
+                    insert(&mut values, *n, quantile(stats, share));
+                }
+                (Operand::Expression(text), Comparison::Between) => {
+                    if let Some((low, high)) = bounds(text) {
+                        insert(&mut values, low, quantile(stats, 1.0 - share));
+                        insert(&mut values, high, quantile(stats, 1.0));
+                    }
+                }
+                (Operand::Parameter(n), Comparison::Like | Comparison::ILike) => {
+                    insert(&mut values, *n, pattern(stats, has_trigrams));
+                }
+                _ => {
+                    if let Some(n) = array_parameter(predicate) {
+                        insert(&mut values, n, array(relation, column, stats, query));
+                    }
+                }
+            }
+        }
+    }
+    values
+}
+
+fn insert(values: &mut BTreeMap<u16, String>, number: u16, value: Option<String>) {
+    if let Some(value) = value {
+        values.entry(number).or_insert(value);
+    }
+}
+
+/// Share of the rows, among those that equality keeps, that a range keeps: as many as a call returns.
+fn range_share(bound: &BoundScan<'_>, shape: &QueryShape, query: &Query) -> f64 {
+    let returns_them = !shape.is_count
+        && !shape.is_exists
+        && shape.limit.is_none()
+        && bound.scan.group.is_empty()
+        && bound.scan.min_max.is_empty()
+        && shape.scans.len() == 1
+        && !shape
+            .functions
+            .iter()
+            .any(|f| matches!(f.as_str(), "sum" | "avg" | "min" | "max" | "count"));
+    let n_rows = bound.relation.n_rows.unwrap_or(0.0);
+    let kept: f64 = bound
+        .scan
+        .predicates
+        .iter()
+        .filter(|p| {
+            matches!(
+                p.comparison,
+                Comparison::Equal | Comparison::In | Comparison::IsNull | Comparison::IsBool
+            )
+        })
+        .map(|p| selectivity::of_predicate(bound.relation, p, None))
+        .product();
+    match query.rows_per_call().filter(|_| returns_them) {
+        Some(rows) => (rows.max(1.0) / (n_rows * kept).max(1.0)).clamp(0.0, 1.0),
+        None => ASSUMED_RANGE,
+    }
+}
+
+/// The value below which a share of the rows lies.
+fn quantile(stats: &ColumnStats, share: f64) -> Option<String> {
+    let last = stats.histogram.len().checked_sub(1)?;
+    let at = (share * last as f64).round().clamp(0.0, last as f64) as usize;
+    stats.histogram.get(at).map(|value| quote_literal(value))
+}
+
+/// `$1 AND $2`
+fn bounds(text: &str) -> Option<(u16, u16)> {
+    let (low, high) = text.split_once(" AND ")?;
+    let number = |text: &str| text.trim().strip_prefix('$')?.parse().ok();
+    Some((number(low)?, number(high)?))
+}
+
+/// A part of a real value: from its middle where trigrams can serve that, else from its start.
+fn pattern(stats: &ColumnStats, has_trigrams: bool) -> Option<String> {
+    let values = stats.histogram.iter();
+    let all: Vec<&String> = values
+        .chain(stats.most_common.iter().map(|(value, _)| value))
+        .collect();
+    let value = all.get(all.len() / 2)?;
+    let chars: Vec<char> = value.chars().filter(|c| *c != '%' && *c != '_').collect();
+    let start = if has_trigrams { chars.len() / 3 } else { 0 };
+    let part: String = chars.iter().skip(start).take(PATTERN_CHARS).collect();
+    (part.chars().count() >= 3).then(|| {
+        let open = if has_trigrams { "%" } else { "" };
+        quote_literal(&format!("{open}{part}%"))
+    })
+}
+
+/// `column = ANY ($n)`
+fn array_parameter(predicate: &Predicate) -> Option<u16> {
+    match (predicate.comparison, &predicate.operand) {
+        (Comparison::In, Operand::Parameter(n)) => Some(*n),
+        _ => None,
+    }
+}
+
+/// As many values as rows come back, where each finds one; else a few.
+fn array(
+    relation: &Relation,
+    column: &Column,
+    stats: &ColumnStats,
+    query: &Query,
+) -> Option<String> {
+    let n_rows = relation.n_rows.unwrap_or(0.0);
+    let per_value = n_rows / stats.distinct_values(n_rows).unwrap_or(n_rows).max(1.0);
+    let n = query.rows_per_call().unwrap_or(1.0) / per_value.max(1.0);
+    let n = n.ceil().clamp(ARRAY_LENGTH.0, ARRAY_LENGTH.1) as usize;
+    let all: Vec<&String> = stats
+        .histogram
+        .iter()
+        .chain(stats.most_common.iter().map(|(value, _)| value))
+        .filter(|value| {
+            value
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.:+ ".contains(c))
+        })
+        .collect();
+    if all.is_empty() || column.type_category == 'A' {
+        return None;
+    }
+    let step = (all.len() / n).max(1);
+    let values: Vec<String> = all
+        .iter()
+        .step_by(step)
+        .take(n)
+        .map(|value| format!("\"{value}\""))
+        .collect();
+    Some(quote_literal(&format!("{{{}}}", values.join(","))))
+}
+
+/// Sets of values under which a statement may really run, for when the planner's cost of the average one contradicts its measured time:
+/// what came as a literal, such as a queue's state, `pg_stat_statements` shows as `$n`.
+pub(super) fn alternatives(
+    scans: &[BoundScan<'_>],
+    guessed: &BTreeMap<u16, String>,
+) -> Vec<BTreeMap<u16, String>> {
+    let mut found = Vec::new();
+    let mut n_columns = 0;
+    for bound in scans {
+        for predicate in &bound.scan.predicates {
+            let (Comparison::Equal, Operand::Parameter(n), Target::Column(name)) =
+                (predicate.comparison, &predicate.operand, &predicate.target)
+            else {
+                continue;
+            };
+            let stats = bound
+                .relation
+                .column(name)
+                .and_then(|column| column.stats.as_ref());
+            let Some(stats) = stats.filter(|stats| !stats.most_common.is_empty()) else {
+                continue;
+            };
+            n_columns += 1;
+            if n_columns > MAX_COLUMNS {
+                return found;
+            }
+            // rare ones first: they are what a fast statement asks for
+            let values = stats.most_common.iter().rev().take(MAX_VALUES);
+            found.extend(values.map(|(value, _)| {
+                let mut values = guessed.clone();
+                values.insert(*n, quote_literal(value));
+                values
+            }));
+        }
+    }
+    found
+}

@@ -36,7 +36,7 @@ pub(super) fn guessed(
     let mut values = BTreeMap::new();
     for bound in scans {
         let relation = bound.relation;
-        let share = range_share(bound, shape, query);
+        let range = range_share(bound, shape, query);
         for predicate in &bound.scan.predicates {
             let Target::Column(name) = &predicate.target else {
                 continue;
@@ -49,14 +49,14 @@ pub(super) fn guessed(
             };
             match (&predicate.operand, predicate.comparison) {
                 (Operand::Parameter(n), Comparison::Greater | Comparison::RowGreater) => {
-                    insert(&mut values, *n, quantile(stats, 1.0 - share));
+                    insert(&mut values, *n, quantile(stats, 1.0 - range));
                 }
                 (Operand::Parameter(n), Comparison::Less | Comparison::RowLess) => {
-                    insert(&mut values, *n, quantile(stats, share));
+                    insert(&mut values, *n, quantile(stats, range));
                 }
                 (Operand::Expression(text), Comparison::Between) => {
                     if let Some((low, high)) = bounds(text) {
-                        insert(&mut values, low, quantile(stats, 1.0 - share));
+                        insert(&mut values, low, quantile(stats, 1.0 - range));
                         insert(&mut values, high, quantile(stats, 1.0));
                     }
                 }

@@ -65,7 +65,7 @@ const TIE: f64 = 1e-9;
 
 /// Share of its gain that an index must owe to its INCLUDE columns: they make every entry wider, and stop serving when a statement reads one
 /// column more.
-const MIN_COVERING_SHARE: f64 = 0.3;
+const MIN_COVERING_SHARE: f64 = 0.5;
 
 /// Most rounds of exchanging indexes for smaller ones.
 const MAX_SHRINKS: usize = 64;

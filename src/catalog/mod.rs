@@ -2,6 +2,7 @@
 //!
 //! Plain data. `db` fills it from `pg_catalog` and the cumulative statistics views; everything above reads it.
 
+mod connections;
 mod index;
 mod index_compare;
 mod index_sql;
@@ -10,6 +11,7 @@ mod relation;
 mod settings;
 mod usage;
 
+pub use connections::{BackendGroup, Connections, DatabaseSessions, IdleBackend};
 pub use index::{Direction, Index, IndexDef, IndexKey, KeyTarget, Nulls};
 pub use index_sql::Build;
 pub use relation::{
@@ -29,6 +31,9 @@ pub struct Catalog {
     pub relations: Vec<Relation>,
     /// Objects that could not be read and why; counted in the report, never silently missing.
     pub unread: Vec<String>,
+    /// Who was connected, and what became of sessions; `None` where it was not read.
+    #[serde(default)]
+    pub connections: Option<Box<Connections>>,
 }
 
 impl Catalog {

@@ -108,14 +108,16 @@ impl<'o, S: Sink> Assembler<'o, S> {
         let session = self.sessions.entry_ref(statement.session).or_default();
         let is_first = session.first.is_none() && !self.is_first;
         session.goes_on(sink, || Next::Other);
-        let plan_us = if step == Step::Execute {
-            session.planning.take(sink, statement.text) + session.take_bares(sink)
+        let (plan_us, n_parses) = if step == Step::Execute {
+            let (us, n_parses) = session.planning.take(sink, statement.text);
+            (us + session.take_bares(sink), n_parses)
         } else {
             session.drop_bares(sink);
-            0
+            (0, 0)
         };
         let statement = Statement {
             plan_us,
+            n_parses,
             ..*statement
         };
         let kind = match step {
@@ -140,6 +142,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
             Step::Parse | Step::Bind => {
                 session.goes_on(sink, || Next::Other);
                 session.drop_bares(sink);
+                statement.n_parses = u32::from(step == Step::Parse);
                 session.planning.add(sink, &statement, duration_us);
             }
             Step::Simple | Step::Execute => {
@@ -147,7 +150,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 session.goes_on(sink, || Next::Execution(hash));
                 session.drop_bares(sink);
                 statement.duration_us = Some(duration_us);
-                statement.plan_us = session.planning.take(sink, statement.text);
+                (statement.plan_us, statement.n_parses) =
+                    session.planning.take(sink, statement.text);
                 session.recent.push(statement.text.raw(), hash);
                 sink.event(&Event::Statement(statement));
             }
@@ -420,8 +424,12 @@ impl<'o, S: Sink> Assembler<'o, S> {
             parameters,
             protocol: match step {
                 Step::Simple => Protocol::Simple,
-                _ if name.is_empty() || name.starts_with(b"<unnamed>") => Protocol::Unnamed,
+                _ if is_unnamed(name) => Protocol::Unnamed,
                 _ => Protocol::Named,
+            },
+            name: match step {
+                Step::Simple => 0,
+                _ => name_hash(name),
             },
             ..self.statement(record)
         }
@@ -540,6 +548,19 @@ pub(super) fn more_time<S: Sink>(sink: &mut S, held: &Held, plan_us: u64) {
         ..held.statement()
     };
     sink.event(&Event::MoreTime(statement));
+}
+
+fn is_unnamed(name: &[u8]) -> bool {
+    name.is_empty() || name.starts_with(b"<unnamed>")
+}
+
+/// A prepared statement's name as a number; the portal behind it is another with each execution.
+fn name_hash(name: &[u8]) -> u32 {
+    if is_unnamed(name) {
+        return 0;
+    }
+    let end = memchr::memchr(b'/', name).unwrap_or(name.len());
+    (xxhash_rust::xxh3::xxh3_64(&name[..end]) >> 32) as u32 | 1
 }
 
 /// Tells a held statement whose duration has come.

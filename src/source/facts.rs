@@ -1,7 +1,7 @@
 //! Messages that tell something of a session or of the server: waits, temporary files, ends of sessions, checkpoints.
 
 use super::{message::milliseconds, record::Record};
-use crate::workload::FactKind;
+use crate::workload::{FactKind, Who};
 
 /// The fact in a message of severity LOG, if it is one.
 pub(super) fn of_log<'a>(record: &Record<'a>) -> Option<FactKind<'a>> {
@@ -44,8 +44,11 @@ pub(super) fn of_error<'a>(record: &Record<'a>) -> Option<FactKind<'a>> {
 }
 
 fn connection(message: &[u8]) -> Option<FactKind<'_>> {
-    if message.starts_with(b"connection authorized: ") {
-        return Some(FactKind::Connected);
+    if message.starts_with(b"connection received: ") {
+        return Some(FactKind::Received);
+    }
+    if let Some(names) = message.strip_prefix(b"connection authorized: ") {
+        return Some(FactKind::Connected { who: who(names) });
     }
     checkpoint(message.strip_prefix(b"checkpoint complete: ")?)
 }
@@ -62,7 +65,40 @@ fn disconnection(message: &[u8]) -> Option<FactKind<'_>> {
     let session_us = minutes
         .checked_mul(60_000_000)?
         .checked_add(seconds.checked_mul(1000)?)?;
-    Some(FactKind::Disconnected { session_us })
+    let names = time.get(end + 1..).unwrap_or_default();
+    let who = who(names);
+    Some(FactKind::Disconnected { session_us, who })
+}
+
+/// `user=app database=shop application_name=my shop SSL enabled (…)`: values are not quoted and may hold spaces, so each ends where the next known
+/// key starts.
+fn who(names: &[u8]) -> Who<'_> {
+    const KEYS: [&[u8]; 6] = [
+        b" database=",
+        b" application_name=",
+        b" host=",
+        b" port=",
+        b" SSL enabled (",
+        b" GSS (",
+    ];
+    let value = |key: &[u8]| {
+        let from = if names.starts_with(key) {
+            key.len()
+        } else {
+            let at = memchr::memmem::find(names, &[b" ", key].concat())?;
+            at + 1 + key.len()
+        };
+        let rest = &names[from..];
+        let ends = KEYS
+            .iter()
+            .filter_map(|key| memchr::memmem::find(rest, key));
+        Some(&rest[..ends.min().unwrap_or(rest.len())])
+    };
+    Who {
+        user: value(b"user=").unwrap_or_default(),
+        database: value(b"database=").unwrap_or_default(),
+        application: value(b"application_name=").unwrap_or_default(),
+    }
 }
 
 fn whole(text: &[u8]) -> Option<u64> {
@@ -164,13 +200,24 @@ mod tests {
     fn messages_of_every_kind() {
         let text = &b"select 1"[..];
         log(
-            "connection authorized: user=u database=d",
-            FactKind::Connected,
+            "connection authorized: user=u database=d application_name=my app SSL enabled (protocol=TLSv1.3, cipher=x, bits=256)",
+            FactKind::Connected {
+                who: Who {
+                    user: b"u",
+                    database: b"d",
+                    application: b"my app",
+                },
+            },
         );
         log(
             "disconnection: session time: 1:02:03.835 user=u database=d host=[local]",
             FactKind::Disconnected {
                 session_us: 3_723_835_000,
+                who: Who {
+                    user: b"u",
+                    database: b"d",
+                    application: b"",
+                },
             },
         );
         log(

@@ -14,6 +14,9 @@ pub(super) struct Held {
     query_id: i64,
     duration_us: Option<u64>,
     plan_us: u64,
+    /// Parse messages seen for it.
+    pub(super) n_parses: u32,
+    name: u32,
     protocol: Protocol,
     escape: Escape,
     /// What it waits as.
@@ -40,6 +43,8 @@ impl Held {
             query_id: statement.query_id,
             duration_us: statement.duration_us,
             plan_us: statement.plan_us,
+            n_parses: statement.n_parses,
+            name: statement.name,
             protocol: statement.protocol,
             escape: statement.text.escape(),
             kind,
@@ -89,6 +94,8 @@ impl Held {
             query_id: self.query_id,
             duration_us: self.duration_us,
             plan_us: self.plan_us,
+            n_parses: self.n_parses,
+            name: self.name,
             protocol: self.protocol,
             text: self.text(),
             parameters: self.part(6),

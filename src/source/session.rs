@@ -50,6 +50,8 @@ pub(super) struct Session {
 pub(super) struct Planning {
     open: bool,
     plan_us: u64,
+    n_parses: u32,
+    name: u32,
     pub(super) origin: Origin,
     time_us: i64,
     query_id: i64,
@@ -78,11 +80,14 @@ impl Planning {
     ) {
         if self.is_of(statement.text) {
             self.plan_us += duration_us;
+            self.n_parses += statement.n_parses;
             return;
         }
         self.orphan(sink);
         self.open = true;
         self.plan_us = duration_us;
+        self.n_parses = statement.n_parses;
+        self.name = statement.name;
         self.origin = statement.origin;
         self.time_us = statement.time_us;
         self.query_id = statement.query_id;
@@ -99,14 +104,14 @@ impl Planning {
         }
     }
 
-    /// Parse and bind time of the execution of this text.
-    pub(super) fn take<S: Sink>(&mut self, sink: &mut S, text: Text<'_>) -> u64 {
+    /// Parse and bind time of the execution of this text, and parse messages.
+    pub(super) fn take<S: Sink>(&mut self, sink: &mut S, text: Text<'_>) -> (u64, u32) {
         if self.is_of(text) {
             self.open = false;
-            return self.plan_us;
+            return (self.plan_us, self.n_parses);
         }
         self.orphan(sink);
-        0
+        (0, 0)
     }
 
     /// Its execution did not come: its time is told by itself.
@@ -122,6 +127,8 @@ impl Planning {
             protocol: self.protocol,
             text: Text::new(&self.text, self.escape),
             plan_us: self.plan_us,
+            n_parses: self.n_parses,
+            name: self.name,
             duration_us: None,
             ..who.statement()
         };

@@ -84,7 +84,7 @@ impl Covered {
     pub(super) fn fact(&mut self, fact: &Fact<'_>) {
         let seen = &mut self.coverage;
         match fact.kind {
-            FactKind::Connected => seen.n_connected += 1,
+            FactKind::Connected { .. } => seen.n_connected += 1,
             FactKind::Disconnected { .. } => seen.n_disconnected += 1,
             FactKind::Setting { name, value } if seen.settings.len() < MAX_SETTINGS => {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();

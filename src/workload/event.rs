@@ -56,6 +56,10 @@ pub struct Statement<'a> {
     pub duration_us: Option<u64>,
     /// Parse and bind time of this execution, microseconds.
     pub plan_us: u64,
+    /// Parse messages seen for this execution.
+    pub n_parses: u32,
+    /// Hash of the prepared statement's name; 0 for none.
+    pub name: u32,
     /// How it was sent.
     pub protocol: Protocol,
     /// The SQL, as logged: [`Text::decode`] gives its characters.
@@ -104,15 +108,41 @@ pub struct Fact<'a> {
     pub kind: FactKind<'a>,
 }
 
+/// Names in a message about a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Who<'a> {
+    /// `user=`
+    pub user: &'a [u8],
+    /// `database=`
+    pub database: &'a [u8],
+    /// `application_name=`
+    pub application: &'a [u8],
+}
+
+impl Who<'_> {
+    /// A name that tells something: before a client is authorized, prefixes say `[unknown]`.
+    #[must_use]
+    pub fn is_known(name: &[u8]) -> bool {
+        !name.is_empty() && name != b"[unknown]"
+    }
+}
+
 /// What happened. Texts are bytes as logged; empty when unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FactKind<'a> {
+    /// `connection received`
+    Received,
     /// `connection authorized`
-    Connected,
+    Connected {
+        /// Who, as the message says: the prefix may not.
+        who: Who<'a>,
+    },
     /// `disconnection`
     Disconnected {
         /// `session time`, microseconds.
         session_us: u64,
+        /// Who, as the message says.
+        who: Who<'a>,
     },
     /// `still waiting for` or `acquired` a lock (`log_lock_waits`).
     LockWait {

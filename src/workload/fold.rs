@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, InputFacts, Origin, Outcome, Pace, Protocol, Query, Sink, SkipCount, Statement, Text,
+    Event, Fact, FactKind, InputFacts, LogStats, Origin, Outcome, Pace, PlanPhases, Protocol, Query, TimeSeries, Who, Sink, SkipCount, Statement, Text,
     Workload,
+    activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
+    prepared::Named,
     role::Traits,
     statistics::{Filled, Names, Observed, QueryStatistics},
     symbols::Symbols,
+    transaction::TransactionStep,
     template::{Lookup, Operand, Slot, Template, Templates},
     value::{self, Value},
     window::{Context, MAX_PARTS, Place, Step, Windows},
@@ -47,6 +50,7 @@ pub(super) struct Known {
     pub(super) shape: Option<Box<QueryShape>>,
     shape_error: Option<ShapeError>,
     pub(super) traits: Traits,
+    transaction: TransactionStep,
 }
 
 /// An execution kept for the leading fold.
@@ -106,6 +110,8 @@ pub struct Fold {
     /// Operand values of the execution at hand.
     values: Vec<Value>,
     sessions_since_check: usize,
+    /// Sessions, load, incidents.
+    activity: Activity,
     /// Places of the parameters of the execution at hand.
     sent: Vec<Sent>,
     renumber: Renumber,
@@ -154,6 +160,7 @@ impl Fold {
             skips: BTreeMap::new(),
             values: Vec::new(),
             sessions_since_check: 0,
+            activity: Activity::default(),
             sent: Vec::new(),
             renumber: Renumber::default(),
             session_numbers: Vec::new(),
@@ -181,8 +188,12 @@ impl Fold {
             cover.describe(input);
         }
         let skipped = fold.skip_counts(&inputs);
+        let activity = std::mem::take(&mut fold.activity);
+        let fingerprint = |query: u32| fold.known[query as usize].fingerprint;
+        let (activity, phases, series) = activity.finish(&fold.symbols, fingerprint);
         Workload {
-            queries: fold.queries(),
+            activity: Box::new(activity),
+            queries: fold.queries(&phases, series),
             inputs,
             skipped,
             repetitions,
@@ -235,6 +246,7 @@ impl Fold {
             time_us: statement.time_us,
             duration_us: statement.duration_us,
             plan_us: statement.plan_us,
+            n_parses: statement.n_parses,
             query_id: statement.query_id,
             protocol: statement.protocol,
             failed: statement.outcome != Outcome::Finished,
@@ -254,6 +266,7 @@ impl Fold {
                 &mut self.sent,
                 &mut self.values,
             );
+            statistics.value_set(hash_of(&self.values));
         }
         let step = Step {
             query,
@@ -290,6 +303,9 @@ impl Fold {
                     symbols: &self.symbols,
                 };
                 windows.step(step, place, context);
+                let transaction = self.known[step.query as usize].transaction;
+                self.activity
+                    .statement(&step, place, transaction, operands, &self.symbols);
             }
             Mode::Following(Some(Kept { deferred, values })) => {
                 let start = u32::try_from(values.len()).unwrap_or(u32::MAX);
@@ -323,6 +339,7 @@ impl Fold {
             symbols: &self.symbols,
         };
         let evicted = windows.evict_sessions(&live, context);
+        self.activity.forget(&evicted, &self.symbols);
         self.symbols.forget_sessions(&evicted);
         !evicted.is_empty()
     }
@@ -354,6 +371,66 @@ impl Fold {
         }
     }
 
+    /// More time of a call that is counted elsewhere; a statement that was prepared and not run at once.
+    fn more_time(&mut self, statement: &Statement<'_>) {
+        let slot = self.understood(statement.text);
+        let query = self.templates.get(slot).query;
+        let Some(statistics) = self.statistics.get_mut(query as usize) else {
+            return;
+        };
+        if !statistics.is_touched() {
+            self.touched.push(query);
+        }
+        let more_us = statement.duration_us.unwrap_or(0);
+        statistics.more_time(more_us, statement.plan_us, statement.n_parses);
+        if statement.n_parses > 0 && statement.name != 0 {
+            let moment = Moment::Parsed {
+                name: statement.name,
+                query,
+                plan_us: u32::try_from(statement.plan_us).unwrap_or(u32::MAX),
+            };
+            self.moment(statement.session, moment);
+        }
+    }
+
+    /// What is no execution.
+    fn fact(&mut self, fact: &Fact<'_>) {
+        self.cover(fact.origin).fact(fact);
+        self.activity.counter.fact(fact);
+        let who = match fact.kind {
+            FactKind::Connected { who } | FactKind::Disconnected { who, .. } => who,
+            _ => Who::default(),
+        };
+        let pick = |told, prefix| if Who::is_known(told) { told } else { prefix };
+        let client = self.symbols.intern_client(
+            pick(who.user, fact.user),
+            pick(who.database, fact.database),
+            pick(who.application, fact.application),
+        );
+        if let Some(moment) = Moment::of(fact, client).filter(|_| !fact.session.is_empty()) {
+            self.moment(fact.session, moment);
+        }
+    }
+
+    /// Something that happens to a session: now, or when the leading fold comes to it.
+    fn moment(&mut self, session: &[u8], moment: Moment) {
+        if matches!(self.mode, Mode::Leading(None) | Mode::Following(None)) {
+            return;
+        }
+        let (session, is_new) = self.symbols.intern_session(session);
+        match &self.mode {
+            Mode::Following(Some(kept)) => self.activity.later.push(Later {
+                after: kept.deferred.len(),
+                session,
+                moment,
+            }),
+            _ => self.activity.moment(session, moment, &self.symbols),
+        }
+        if is_new {
+            self.check_sessions();
+        }
+    }
+
     /// The request and the number of the other tags in a text's comments.
     fn tags(&mut self, sql: &[u8]) -> (u64, u32) {
         let (request, tags) = request_and_tags(sql);
@@ -366,6 +443,7 @@ impl Fold {
         if leading && self.known.len() >= MAX_QUERIES {
             return NO_QUERY;
         }
+        known.transaction = TransactionStep::of(&known.text);
         if leading {
             match shape::parse(&known.text) {
                 Ok(shape) => known.shape = Some(Box::new(shape)),
@@ -389,7 +467,11 @@ impl Fold {
         &mut self.covers[file]
     }
 
-    fn queries(&mut self) -> Vec<Query> {
+    fn queries(
+        &mut self,
+        phases: &BTreeMap<u32, PlanPhases>,
+        mut series: Vec<TimeSeries>,
+    ) -> Vec<Query> {
         let symbols = &self.symbols;
         let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
         let names = Names {
@@ -397,17 +479,26 @@ impl Fold {
             application: &|at| text(&symbols.client(at).application),
             route: &|at| Some(symbols.tags(at).join(" ")),
         };
-        let mut queries: Vec<Query> = std::mem::take(&mut self.known)
-            .into_iter()
+        let numbered = (0_u32..).zip(std::mem::take(&mut self.known));
+        let mut queries: Vec<Query> = numbered
             .zip(&self.statistics)
-            .map(|(known, statistics)| Query {
+            // one that was prepared and never run, as far as the log tells
+            .filter(|(_, statistics)| statistics.n_calls() > 0)
+            .map(|((number, known), statistics)| Query {
                 fingerprint: known.fingerprint,
                 text: known.text,
                 kind: known.kind,
                 sample: known.sample,
                 shape: known.shape,
                 shape_error: known.shape_error,
-                log: Some(statistics.finish(&names)),
+                log: Some(LogStats {
+                    phases: phases.get(&number).copied(),
+                    series: series
+                        .get_mut(number as usize)
+                        .map(std::mem::take)
+                        .unwrap_or_default(),
+                    ..statistics.finish(&names)
+                }),
                 pgss: None,
             })
             .collect();
@@ -451,6 +542,7 @@ impl Fold {
         self.touched.clear();
         self.skips.clear();
         self.covers.clear();
+        self.activity.later.clear();
         self.symbols.clear_sessions();
         if self.known.len() > MAX_LOCAL_QUERIES || self.symbols.n_names() > MAX_LOCAL_NAMES {
             let is_counting = matches!(self.mode, Mode::Following(None));
@@ -471,7 +563,14 @@ impl Fold {
         let mut numbers = std::mem::take(&mut self.session_numbers);
         numbers.clear();
         numbers.resize(sessions.len(), UNKNOWN_SESSION);
-        for kept in deferred.iter() {
+        let later = std::mem::take(&mut following.activity.later);
+        let mut later = later.iter().peekable();
+        for (n_before, kept) in deferred.iter().enumerate() {
+            while let Some(due) = later.next_if(|due| due.after <= n_before) {
+                if self.replay_moment(due, &sessions, renumber) {
+                    numbers.fill(UNKNOWN_SESSION);
+                }
+            }
             let query = renumber.queries[kept.step.query as usize];
             if query == NO_QUERY {
                 continue;
@@ -497,9 +596,25 @@ impl Fold {
                 numbers.fill(UNKNOWN_SESSION);
             }
         }
+        for due in later {
+            self.replay_moment(due, &sessions, renumber);
+        }
         self.session_numbers = numbers;
         deferred.clear();
         values.clear();
+    }
+
+    /// Replays what happened to a session. Returns whether numbers of sessions were freed.
+    fn replay_moment(&mut self, due: &Later, sessions: &[&[u8]], renumber: &Renumber) -> bool {
+        let moment = due.moment.renumbered(&renumber.clients, &renumber.queries);
+        if matches!(moment, Moment::Parsed { query, .. } if query == NO_QUERY) {
+            return false;
+        }
+        let (session, is_new) = self
+            .symbols
+            .intern_session(sessions[due.session as usize]);
+        self.activity.moment(session, moment, &self.symbols);
+        is_new && self.check_sessions()
     }
 }
 
@@ -517,8 +632,9 @@ impl Sink for Fold {
             Event::Weighted { statement, n_calls } if *n_calls > 0 => {
                 self.recorded(statement, *n_calls);
             }
-            Event::Fact(fact) => self.cover(fact.origin).fact(fact),
-            Event::Weighted { .. } | Event::MoreTime(_) => {}
+            Event::Fact(fact) => self.fact(fact),
+            Event::MoreTime(statement) => self.more_time(statement),
+            Event::Weighted { .. } => {}
         }
     }
 
@@ -552,6 +668,8 @@ impl Sink for Fold {
                 *theirs = QueryStatistics::default();
             }
         }
+        let incidents = std::mem::take(&mut following.activity.counter.incidents);
+        self.activity.counter.add(incidents);
         self.replay(following);
         for (reason, skip) in std::mem::take(&mut following.skips) {
             let mine = self.skips.entry(reason).or_default();
@@ -688,6 +806,11 @@ fn step_of(statement: &Statement<'_>) -> Step {
         failed: statement.outcome != Outcome::Finished,
         simple: statement.protocol == Protocol::Simple,
         origin: statement.origin,
+        named: Named {
+            name: statement.name,
+            parsed: statement.n_parses > 0,
+            plan_us: u32::try_from(statement.plan_us).unwrap_or(u32::MAX),
+        },
         ..Step::default()
     }
 }

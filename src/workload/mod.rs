@@ -2,32 +2,42 @@
 //!
 //! It keeps facts; thresholds and judgement live in `rules`. Every state merges, so that chunks can be folded apart.
 
+mod activity;
+#[cfg(test)]
+mod activity_tests;
 mod burst;
 mod coverage;
 mod event;
 mod fold;
 mod histogram;
+mod incidents;
 mod link;
 mod load;
 mod model;
 mod pace;
 mod pgss;
+mod prepared;
 mod repetition;
 mod role;
 mod round;
+mod sessions;
 mod sketch;
 mod statistics;
+mod sweep;
 mod symbols;
 mod template;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transaction;
 mod value;
 mod window;
 
+pub use activity::{ActivityFacts, Slice, TimeSeries};
 pub use coverage::Coverage;
-pub use event::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement};
+pub use event::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Who};
 pub use fold::Fold;
+pub use incidents::{Incidents, Measured, Times};
 pub use link::{Link, is_own_key, link, refers_to, singular};
 pub use load::Loads;
 pub use model::{
@@ -35,11 +45,14 @@ pub use model::{
     PlaceholderFacts, ProtocolCounts, Query, Share, SkipCount, Workload,
 };
 pub use pace::{Pace, Series, Stall, Unit, Wait};
+pub use prepared::{Phase, PlanPhases};
 pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
 };
 pub(crate) use text::json_string;
 pub use text::{Escape, Text};
+pub use sessions::{ClientSessions, OpenSession, Pauses, SessionFacts};
+pub use sweep::Concurrency;
 pub(crate) use value::parameters;
 
 pub use role::{is_key, keyed_scan};

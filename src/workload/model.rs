@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Pace;
-use super::{Coverage, Repetition};
+use super::{ActivityFacts, PlanPhases, TimeSeries, Coverage, Repetition};
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind};
 
 /// What ran, frozen.
@@ -18,6 +18,9 @@ pub struct Workload {
     /// Statements that came again and again within one window, sorted by child.
     #[serde(default)]
     pub repetitions: Vec<Repetition>,
+    /// What logs tell of sessions and load.
+    #[serde(default)]
+    pub activity: Box<ActivityFacts>,
     /// How units of work spend their time.
     #[serde(default)]
     pub pace: Pace,
@@ -130,6 +133,18 @@ pub struct LogStats {
     pub n_errors: u64,
     /// Parse and bind time, microseconds.
     pub plan_us: u64,
+    /// Parse messages of the extended protocol.
+    #[serde(default)]
+    pub n_parses: u64,
+    /// Estimated number of distinct sets of values, literals and parameters together.
+    #[serde(default)]
+    pub n_value_sets: u64,
+    /// As a named prepared statement: before and after the planner may have changed to one plan for all values.
+    #[serde(default)]
+    pub phases: Option<PlanPhases>,
+    /// Over time, in slices of a minute or more.
+    #[serde(default)]
+    pub series: TimeSeries,
     /// Postgres's `queryid` where the log has it.
     pub query_id: Option<i64>,
     /// Per placeholder of the normalised text, in order: literal or parameter, constant or varying.

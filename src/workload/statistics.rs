@@ -24,6 +24,7 @@ pub(super) struct Observed<'a> {
     pub(super) time_us: i64,
     pub(super) duration_us: Option<u64>,
     pub(super) plan_us: u64,
+    pub(super) n_parses: u32,
     pub(super) query_id: i64,
     pub(super) protocol: Protocol,
     pub(super) failed: bool,
@@ -168,6 +169,10 @@ pub(super) struct QueryStatistics {
     durations: Histogram,
     n_errors: u64,
     plan_us: u64,
+    n_parses: u64,
+    /// Time of portals that were fetched from again, microseconds.
+    more_us: u64,
+    value_sets: DistinctSketch,
     query_id: i64,
     protocol: [u64; 3],
     placeholders: Vec<Placeholder>,
@@ -202,6 +207,7 @@ impl QueryStatistics {
         }
         self.n_errors += u64::from(seen.failed);
         self.plan_us += seen.plan_us;
+        self.n_parses += u64::from(seen.n_parses);
         self.query_id = pick_query_id(self.query_id, seen.query_id);
         self.protocol[seen.protocol as usize] += seen.n_calls;
         if seen.time_us != 0 {
@@ -214,6 +220,18 @@ impl QueryStatistics {
             self.labels.add(seen.label, seen.n_calls, MAX_CHUNK_SHARES);
         }
         self.keep_sample(seen);
+    }
+
+    /// All values of an execution together, by their hash.
+    pub(super) fn value_set(&mut self, hash: u64) {
+        self.value_sets.insert(hash);
+    }
+
+    /// Time of a call that is counted elsewhere.
+    pub(super) fn more_time(&mut self, duration_us: u64, plan_us: u64, n_parses: u32) {
+        self.more_us = self.more_us.saturating_add(duration_us);
+        self.plan_us = self.plan_us.saturating_add(plan_us);
+        self.n_parses += u64::from(n_parses);
     }
 
     /// Counts how a placeholder was filled, and its value when it was not counted before (`fresh`: text and value).
@@ -277,6 +295,9 @@ impl QueryStatistics {
         self.durations.merge(&other.durations);
         self.n_errors += other.n_errors;
         self.plan_us += other.plan_us;
+        self.n_parses += other.n_parses;
+        self.more_us = self.more_us.saturating_add(other.more_us);
+        self.value_sets.merge(&other.value_sets);
         self.query_id = pick_query_id(self.query_id, other.query_id);
         for (mine, theirs) in self.protocol.iter_mut().zip(other.protocol) {
             *mine += theirs;
@@ -322,7 +343,7 @@ impl QueryStatistics {
 
     /// Something was counted.
     pub(super) fn is_touched(&self) -> bool {
-        self.n_calls > 0
+        self.n_calls > 0 || self.n_parses > 0 || self.more_us > 0 || self.plan_us > 0
     }
 
     /// Executions so far.
@@ -335,7 +356,7 @@ impl QueryStatistics {
         LogStats {
             n_calls: self.n_calls,
             n_timed: self.n_timed,
-            total_us: self.total_us,
+            total_us: self.total_us.saturating_add(self.more_us),
             min_us: self.min_us.unwrap_or(0),
             max_us: self.max_us,
             p50_us: self.percentile(0.50),
@@ -343,6 +364,10 @@ impl QueryStatistics {
             p99_us: self.percentile(0.99),
             n_errors: self.n_errors,
             plan_us: self.plan_us,
+            n_parses: self.n_parses,
+            n_value_sets: self.value_sets.estimate(),
+            phases: None,
+            series: super::TimeSeries::default(),
             query_id: (self.query_id != 0).then_some(self.query_id),
             placeholders: self.placeholders.iter().map(Placeholder::facts).collect(),
             first_origin: (self.first_origin.file, self.first_origin.line),

@@ -11,6 +11,7 @@ use super::{
     Origin, WindowBound,
     burst::{Analyser, View},
     fold::Known,
+    prepared::Named,
     pace::Tenure,
     role::Role,
     symbols::Symbols,
@@ -63,6 +64,8 @@ pub(super) struct Step {
     pub(super) width: u32,
     /// Value of LIMIT; 0 when unknown.
     pub(super) limit: u32,
+    /// What is known of it as a prepared statement.
+    pub(super) named: Named,
 }
 
 /// Where a step belongs.

@@ -2,6 +2,7 @@
 
 mod array;
 mod columns;
+mod connections;
 mod foreign_keys;
 mod indexes;
 mod opclasses;
@@ -39,7 +40,12 @@ impl Audited {
             server,
             relations: read.relations,
             unread: read.unread,
+            connections: None,
         };
+        match connections::read(self).await {
+            Ok(connections) => catalog.connections = Some(Box::new(connections)),
+            Err(error) => catalog.unread.push(format!("who is connected: {error}")),
+        }
         let at: HashMap<u32, usize> = catalog
             .relations
             .iter()

@@ -76,7 +76,7 @@ const SETTINGS: &str = "SELECT /* pgassay */ s.name::text, CASE WHEN s.source = 
     WHERE s.category LIKE ANY (ARRAY['Query Tuning%', 'Reporting and Logging%', 'Statistics%', 'Resource Usage%', 'Autovacuum%']) \
     OR s.name LIKE ANY (ARRAY['pg\\_stat\\_statements.%', 'auto\\_explain.%', 'hypopg.%', 'rds.%', 'cloudsql.%', 'azure.%', 'neon.%', 'supautils.%', 'alloydb.%', 'aurora%']) \
     OR s.name IN ('shared_preload_libraries', 'server_version', 'hot_standby', 'fsync', 'synchronous_commit', 'wal_level', 'wal_compression', \
-    'full_page_writes', 'max_connections', 'row_security', 'search_path', 'statement_timeout', 'lock_timeout', 'TimeZone', 'DateStyle', \
+    'full_page_writes', 'max_connections', 'superuser_reserved_connections', 'reserved_connections', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'row_security', 'search_path', 'statement_timeout', 'lock_timeout', 'TimeZone', 'DateStyle', \
     'IntervalStyle', 'default_transaction_isolation', 'cluster_name', 'block_size', 'data_checksums', 'jit', 'default_toast_compression', \
     'session_preload_libraries', 'default_statistics_target') ORDER BY s.name COLLATE \"C\"";
 

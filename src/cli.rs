@@ -178,6 +178,9 @@ pub struct AuditArgs {
     /// Query log, or a .sql file of statements; - is stdin. Repeatable
     #[arg(long = "log", value_name = "FILE", help_heading = "Inputs")]
     pub logs: Vec<PathBuf>,
+    /// Read pg_stat_statements twice, so long apart, and judge what ran in between
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, help_heading = "Inputs")]
+    pub interval: Option<Duration>,
     /// How logs are read.
     #[command(flatten)]
     pub log: LogArgs,

@@ -45,6 +45,9 @@ pub struct Inputs<'a> {
     pub statements: StatementsFrom,
     /// What was captured before, in place of the database.
     pub captured: Option<Box<Snapshot>>,
+    pub captured: Option<Snapshot>,
+    /// Only what `pg_stat_statements` counts in such an interval, which starts now.
+    pub interval: Option<Duration>,
 }
 
 /// How it is judged.
@@ -362,6 +365,8 @@ pub(super) struct Request<'a> {
     /// Rules that must have been able to judge.
     pub(super) required: &'a [String],
     pub(super) config: &'a Config,
+    /// `--for`
+    pub(super) interval: Option<Duration>,
     pub(super) show_literals: bool,
 }
 
@@ -382,6 +387,7 @@ pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, 
         judge: &args.judge,
         required: &[],
         config: &config,
+        interval: args.interval,
         show_literals: args.report.show_literals,
     };
     let gate = Gate::new(&args.gate, FailOn::Never, &config)?;
@@ -440,6 +446,7 @@ impl Request<'_> {
             logs,
             statements: self.log.statements,
             captured,
+            interval: self.interval,
         };
         let pricing = if self.server.no_explain {
             Pricing::Nobody

@@ -40,6 +40,7 @@ pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Outcome, 
         judge: &args.judge,
         required: &args.require,
         config: &config,
+        interval: None,
         show_literals: args.report.show_literals,
     };
     let gate = Gate::new(&args.gate, FailOn::Warning, &config)?;

@@ -1,12 +1,14 @@
 //! Everything known, gathered: the server's catalog and statements beside the logs, read at the same time.
 
+use std::time::{Duration, Instant};
+
 use super::{Context, Error, ErrorKind, audit::Inputs, logs};
 use crate::{
     catalog::Catalog,
     cli::StatementsFrom,
     db::{Audited, DbError, StatementsError},
     snapshot::Snapshot,
-    workload::{InputFacts, PgssEntry},
+    workload::{InputFacts, PgssEntry, Reading, difference},
 };
 
 /// What was gathered.
@@ -36,7 +38,12 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
     let users = inputs.logs.filter.users.clone();
     let (from_logs, from_server) = tokio::join!(
         logs::read(inputs.logs, context),
-        Box::pin(from_server(inputs.server, inputs.statements, context))
+        Box::pin(from_server(
+            inputs.server,
+            inputs.statements,
+            inputs.interval,
+            context
+        ))
     );
     let mut gathered = Gathered::default();
     gathered.snapshot.workload = from_logs.workload;
@@ -105,6 +112,7 @@ impl Gathered {
 async fn from_server(
     server: Option<&Audited>,
     statements: StatementsFrom,
+    interval: Option<Duration>,
     context: &Context,
 ) -> Option<Result<FromServer, DbError>> {
     let server = server?;
@@ -115,12 +123,37 @@ async fn from_server(
     };
     let statements = match statements {
         StatementsFrom::Log => None,
-        StatementsFrom::Both | StatementsFrom::PgStatStatements => Some(server.statements().await),
+        StatementsFrom::Both | StatementsFrom::PgStatStatements => {
+            Some(statements_of(server, interval, context).await)
+        }
     };
     Some(Ok(FromServer {
         catalog,
         statements,
     }))
+}
+
+/// What `pg_stat_statements` counted: in all, or in an interval that starts now.
+pub(super) async fn statements_of(
+    server: &Audited,
+    interval: Option<Duration>,
+    context: &Context,
+) -> Result<Reading, StatementsError> {
+    let before = server.statements().await?;
+    let Some(interval) = interval else {
+        return Ok(before);
+    };
+    let spinner = context.spinner("watching pg_stat_statements");
+    let started = Instant::now();
+    while let Some(left) = interval.checked_sub(started.elapsed()) {
+        spinner.say(&format!(
+            "watching pg_stat_statements, {} s to go",
+            left.as_secs() + 1
+        ));
+        tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+    }
+    let after = server.statements().await?;
+    Ok(difference(before, after))
 }
 
 /// Entries of these roles; all when none is named.

@@ -259,6 +259,7 @@ async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, 
         judge: &args.judge,
         required: &[],
         config: &config,
+        interval: None,
         show_literals: args.show_literals,
     };
     let conclusion = request.run(context).await?;

@@ -63,6 +63,7 @@ fn document(rule: &Rule) -> String {
 fn example(example: &Example) -> String {
     let verdict = match example.expect {
         Expect::Finding(relation) => format!("reported, on {relation}"),
+        Expect::Fires => "reported".to_owned(),
         Expect::Silence => "silent".to_owned(),
     };
     let ddl = match example.ddl.trim() {
@@ -72,6 +73,22 @@ fn example(example: &Example) -> String {
     format!(
         "\n## Example: {} ({verdict})\n\n{ddl}```\n{}\n```\n",
         example.title,
-        example.log.trim_end()
+        excerpt(example.log.trim_end())
+    )
+}
+
+/// Lines of an example's log that are printed: the tests run all of it.
+const MAX_LOG_LINES: usize = 40;
+
+fn excerpt(log: &str) -> String {
+    let n_lines = log.lines().count();
+    if n_lines <= MAX_LOG_LINES {
+        return log.to_owned();
+    }
+    let head: Vec<&str> = log.lines().take(MAX_LOG_LINES).collect();
+    format!(
+        "{}\n… {} more lines",
+        head.join("\n"),
+        n_lines - MAX_LOG_LINES
     )
 }

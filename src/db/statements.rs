@@ -81,7 +81,7 @@ impl Audited {
         let mut entries = Vec::new();
         let mut n_without_text = 0_u64;
         for row in &rows {
-            let (text, stats) = entry(&mut Columns::of(row, READING))?;
+            let (text, stats, since_us) = entry(&mut Columns::of(row, READING))?;
             pgss.n_entries += 1;
             match text {
                 None => n_without_text += 1,
@@ -91,7 +91,11 @@ impl Audited {
                 }
                 Some(text) if text.contains(OWN_TAG) => pgss.n_entries -= 1,
                 Some(text) => {
-                    entries.push(PgssEntry { text, stats });
+                    entries.push(PgssEntry {
+                        text,
+                        stats,
+                        since_us,
+                    });
                 }
             }
         }
@@ -230,11 +234,16 @@ fn entries_sql(home: &Home) -> String {
     let plan_time = has(8, "s.total_plan_time", "0::float8");
     let wal_bytes = has(8, "s.wal_bytes::int8", "0::int8");
     let toplevel = has(9, "AND s.toplevel", "");
+    let since = has(
+        11,
+        "(extract(epoch FROM s.stats_since) * 1000000)::int8",
+        "NULL::int8",
+    );
     format!(
         "SELECT /* pgassay */ left(s.query, $1), s.queryid, pg_get_userbyid(s.userid)::text, s.calls, \
          s.total_{time}, s.min_{time}, s.max_{time}, s.rows, s.shared_blks_hit, s.shared_blks_read, \
          s.shared_blks_dirtied, s.temp_blks_read + s.temp_blks_written, \
-         s.{blk_time}_read_time + s.{blk_time}_write_time, {wal_bytes}, {plan_time} \
+         s.{blk_time}_read_time + s.{blk_time}_write_time, {wal_bytes}, {plan_time}, {since} \
          FROM {}.pg_stat_statements AS s \
          WHERE s.dbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
          AND s.calls > 0 {toplevel} ORDER BY s.total_{time} DESC, s.queryid, s.userid LIMIT $2",
@@ -242,7 +251,10 @@ fn entries_sql(home: &Home) -> String {
     )
 }
 
-fn entry(columns: &mut Columns<'_>) -> Result<(Option<String>, PgssStats), DbError> {
+/// Text, numbers, and since when it counts.
+type Entry = (Option<String>, PgssStats, Option<i64>);
+
+fn entry(columns: &mut Columns<'_>) -> Result<Entry, DbError> {
     let text: Option<String> = columns.next()?;
     let query_id: Option<i64> = columns.next()?;
     let user: Option<String> = columns.next()?;
@@ -262,7 +274,7 @@ fn entry(columns: &mut Columns<'_>) -> Result<(Option<String>, PgssStats), DbErr
         plan_ms: columns.next()?,
         users: user.into_iter().collect(),
     };
-    Ok((text, stats))
+    Ok((text, stats, columns.next()?))
 }
 
 fn blind_spots(facts: &PgssFacts, n_without_text: u64, home: &Home) -> Vec<String> {

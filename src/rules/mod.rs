@@ -1,7 +1,12 @@
 //! The rules: one file each, listed once here. A rule is a pure function from an [`Audit`] to findings; it cannot fail and reaches nothing outside.
 
 mod application_stall;
+mod clients;
+mod connection_churn;
+mod connection_leak;
 mod duplicate_index;
+mod generic_plan_regression;
+mod idle_in_transaction;
 mod invalid_index;
 mod judge;
 mod literals;
@@ -16,6 +21,7 @@ mod n_plus_one;
 mod n_plus_one_suspect;
 mod n_plus_one_write;
 mod needs;
+mod pool_saturation;
 mod recommended;
 mod redundant_index;
 mod redundant_query;
@@ -24,6 +30,7 @@ mod sequential_round_trips;
 mod stored_index;
 mod time_outside_database;
 mod unindexed_foreign_key;
+mod unprepared_repeats;
 mod unused_index;
 
 pub use judge::judge;
@@ -39,7 +46,11 @@ use crate::{
 /// All rules, sorted by id. Help, docs, `--rule` values and SARIF's metadata derive from this list.
 pub static RULES: &[&Rule] = &[
     &application_stall::RULE,
+    &connection_churn::RULE,
+    &connection_leak::RULE,
     &duplicate_index::RULE,
+    &generic_plan_regression::RULE,
+    &idle_in_transaction::RULE,
     &invalid_index::RULE,
     &missing_covering_index::RULE,
     &missing_expression_index::RULE,
@@ -50,11 +61,13 @@ pub static RULES: &[&Rule] = &[
     &n_plus_one::RULE,
     &n_plus_one_suspect::RULE,
     &n_plus_one_write::RULE,
+    &pool_saturation::RULE,
     &redundant_index::RULE,
     &redundant_query::RULE,
     &sequential_round_trips::RULE,
     &time_outside_database::RULE,
     &unindexed_foreign_key::RULE,
+    &unprepared_repeats::RULE,
     &unused_index::RULE,
 ];
 
@@ -149,6 +162,8 @@ pub struct Example {
 pub enum Expect {
     /// Exactly one finding of this rule, at warning or above or info, whose subject's relation is that name (empty: none).
     Finding(&'static str),
+    /// Exactly one finding of this rule, about a statement or the whole database.
+    Fires,
     /// No finding of this rule.
     Silence,
 }

@@ -18,6 +18,7 @@ const ENOUGH_BOUND: u64 = 20;
 
 /// What lacks without any log.
 const ORDER: &str = "a query log: nothing else tells single executions in their order";
+const LOG: &str = "a query log";
 const VALUES: &str = "a query log: nothing else tells the values that statements look for";
 
 /// Something that a rule needs. [`Need::HelpedBy`] marks what it can do without, in part.
@@ -37,6 +38,16 @@ pub enum Need {
     EachExecution,
     /// Durations of single executions: only a query log has them.
     Durations,
+    /// Any query log.
+    Log,
+    /// When sessions start and end: from `log_connections` and `log_disconnections`.
+    Connections,
+    /// `pg_stat_database`'s counters of sessions: 14 and newer.
+    SessionCounters,
+    /// Who is connected now: `pg_stat_activity`.
+    Backends,
+    /// Planning times of `pg_stat_statements`: `track_planning`.
+    PlanningTimes,
     /// Which session ran what.
     Sessions,
     /// When it ran.
@@ -115,6 +126,11 @@ impl Sight {
             Need::Statements => statements(audit),
             Need::EachExecution => in_logs(audit, ORDER, each_execution),
             Need::Durations => in_logs(audit, ORDER, durations),
+            Need::Log => in_logs(audit, LOG, |_| Sight::default()),
+            Need::Connections => in_logs(audit, LOG, connections),
+            Need::SessionCounters => session_counters(audit),
+            Need::Backends => backends(audit),
+            Need::PlanningTimes => planning_times(audit),
             Need::Sessions => in_logs(audit, ORDER, sessions),
             Need::Times => in_logs(audit, ORDER, times),
             Need::Values => in_logs(audit, VALUES, values),
@@ -412,6 +428,64 @@ fn each_execution(log: &Log<'_>) -> Sight {
         sight.missing.push("statements in the log".to_owned());
     }
     sight
+}
+
+fn connections(log: &Log<'_>) -> Sight {
+    let coverage = &log.input.coverage;
+    let mut lacking = Vec::new();
+    if coverage.n_connected == 0 {
+        lacking.push("log_connections");
+    }
+    if coverage.n_disconnected == 0 {
+        lacking.push("log_disconnections");
+    }
+    let what = format!(
+        "starts and ends of sessions in the log ({})",
+        lacking.join(", ")
+    );
+    match lacking.len() {
+        0 => Sight::default(),
+        1 => Sight::partial(vec![what]),
+        _ => Sight::missing(what),
+    }
+}
+
+fn session_counters(audit: &Audit<'_>) -> Sight {
+    let connections = audit
+        .snapshot
+        .catalog
+        .as_ref()
+        .and_then(|c| c.connections.as_ref());
+    match connections.and_then(|connections| connections.sessions) {
+        Some(_) => Sight::default(),
+        None => Sight::missing("counters of sessions (--database-url of a server 14 or newer)"),
+    }
+}
+
+fn backends(audit: &Audit<'_>) -> Sight {
+    let Some(catalog) = &audit.snapshot.catalog else {
+        return Sight::missing("who is connected (--database-url)");
+    };
+    match (&catalog.connections, catalog.server.can_read_all_stats) {
+        (None, _) => Sight::missing("who is connected, which the server did not say"),
+        (Some(_), false) => Sight::partial(vec![
+            "what backends of other roles do (GRANT pg_read_all_stats)".to_owned(),
+        ]),
+        (Some(_), true) => Sight::default(),
+    }
+}
+
+fn planning_times(audit: &Audit<'_>) -> Sight {
+    let mut pgss = audit
+        .snapshot
+        .workload
+        .queries
+        .iter()
+        .filter_map(|query| query.pgss.as_ref());
+    if pgss.any(|pgss| pgss.plan_ms > 0.0) {
+        return Sight::default();
+    }
+    Sight::missing("planning times (pg_stat_statements.track_planning)")
 }
 
 fn durations(log: &Log<'_>) -> Sight {

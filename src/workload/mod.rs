@@ -7,6 +7,7 @@ mod activity;
 mod activity_tests;
 mod burst;
 mod coverage;
+mod difference;
 mod event;
 mod fold;
 mod histogram;
@@ -35,6 +36,7 @@ mod window;
 
 pub use activity::{ActivityFacts, Slice, TimeSeries};
 pub use coverage::Coverage;
+pub use difference::{Reading, difference};
 pub use event::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Who};
 pub use fold::Fold;
 pub use incidents::{Incidents, Measured, Times};

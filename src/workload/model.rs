@@ -337,4 +337,6 @@ pub struct PgssEntry {
     pub text: String,
     /// Its numbers, with `query_ids` and `users` of this one entry.
     pub stats: PgssStats,
+    /// `stats_since`, microseconds since the epoch; 17 and newer.
+    pub since_us: Option<i64>,
 }

@@ -144,6 +144,7 @@ mod tests {
                 users: vec!["app".into()],
                 ..PgssStats::default()
             },
+            since_us: None,
         }
     }
 

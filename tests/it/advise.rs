@@ -198,6 +198,7 @@ fn from_pg_stat_statements() -> Workload {
                 n_rows: case.rows * N_CALLS,
                 ..PgssStats::default()
             },
+            since_us: None,
         })
         .collect();
     let facts = InputFacts {

@@ -98,6 +98,36 @@ async fn examples_of_unused_index() {
     run("unused-index").await;
 }
 
+#[tokio::test]
+async fn examples_of_connection_churn() {
+    run("connection-churn").await;
+}
+
+#[tokio::test]
+async fn examples_of_connection_leak() {
+    run("connection-leak").await;
+}
+
+#[tokio::test]
+async fn examples_of_generic_plan_regression() {
+    run("generic-plan-regression").await;
+}
+
+#[tokio::test]
+async fn examples_of_idle_in_transaction() {
+    run("idle-in-transaction").await;
+}
+
+#[tokio::test]
+async fn examples_of_pool_saturation() {
+    run("pool-saturation").await;
+}
+
+#[tokio::test]
+async fn examples_of_unprepared_repeats() {
+    run("unprepared-repeats").await;
+}
+
 /// Every rule with examples on a database stands above by name.
 #[test]
 fn every_rule_is_tested() {
@@ -108,7 +138,7 @@ fn every_rule_is_tested() {
             "examples of {} are not run",
             rule.id
         );
-        let bad = |example: &&Example| matches!(example.expect, Expect::Finding(_));
+        let bad = |example: &&Example| example.expect != Expect::Silence;
         assert!(
             rule.examples.iter().any(|example| bad(&example))
                 && rule.examples.iter().any(|example| !bad(&example)),
@@ -137,6 +167,9 @@ async fn run(id: &str) {
                 "{id}, {}: {findings:#?}",
                 example.title
             ),
+            Expect::Fires => {
+                assert_eq!(findings.len(), 1, "{id}, {}: {findings:#?}", example.title);
+            }
             Expect::Finding(relation) => {
                 let [finding] = findings.as_slice() else {
                     panic!("{id}, {}: not one finding but {findings:#?}", example.title);
@@ -168,6 +201,7 @@ fn on_log_alone(rule: &Rule, example: &Example) {
         .collect();
     match example.expect {
         Expect::Silence => assert!(findings.is_empty(), "{}: {findings:#?}", example.title),
+        Expect::Fires => assert_eq!(findings.len(), 1, "{}: {findings:#?}", example.title),
         Expect::Finding(relation) => assert_eq!(relations, [relation], "{}", example.title),
     }
 }

@@ -175,6 +175,7 @@ impl Stage {
             },
             statements: StatementsFrom::Both,
             captured: None,
+            interval: None,
         };
         let judging = Judging {
             settings: Settings {

@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, Fact, FactKind, InputFacts, LogStats, Origin, Outcome, Pace, PlanPhases, Protocol, Query, TimeSeries, Who, Sink, SkipCount, Statement, Text,
-    Workload,
+    Event, Fact, FactKind, InputFacts, LogStats, Origin, Outcome, Pace, PlanPhases, Protocol,
+    Query, Sink, SkipCount, Statement, Text, TimeSeries, Who, Workload,
     activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
     prepared::Named,
     role::Traits,
     statistics::{Filled, Names, Observed, QueryStatistics},
     symbols::Symbols,
-    transaction::TransactionStep,
     template::{Lookup, Operand, Slot, Template, Templates},
+    transaction::TransactionStep,
     value::{self, Value},
     window::{Context, MAX_PARTS, Place, Step, Windows},
 };
@@ -610,9 +610,7 @@ impl Fold {
         if matches!(moment, Moment::Parsed { query, .. } if query == NO_QUERY) {
             return false;
         }
-        let (session, is_new) = self
-            .symbols
-            .intern_session(sessions[due.session as usize]);
+        let (session, is_new) = self.symbols.intern_session(sessions[due.session as usize]);
         self.activity.moment(session, moment, &self.symbols);
         is_new && self.check_sessions()
     }

@@ -51,10 +51,10 @@ pub use prepared::{Phase, PlanPhases};
 pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
 };
-pub(crate) use text::json_string;
-pub use text::{Escape, Text};
 pub use sessions::{ClientSessions, OpenSession, Pauses, SessionFacts};
 pub use sweep::Concurrency;
+pub(crate) use text::json_string;
+pub use text::{Escape, Text};
 pub(crate) use value::parameters;
 
 pub use role::{is_key, keyed_scan};

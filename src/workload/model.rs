@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Pace;
-use super::{ActivityFacts, PlanPhases, TimeSeries, Coverage, Repetition};
+use super::{ActivityFacts, Coverage, PlanPhases, Repetition, TimeSeries};
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind};
 
 /// What ran, frozen.

@@ -11,8 +11,8 @@ use super::{
     Origin, WindowBound,
     burst::{Analyser, View},
     fold::Known,
-    prepared::Named,
     pace::Tenure,
+    prepared::Named,
     role::Role,
     symbols::Symbols,
 };

@@ -37,26 +37,39 @@ the data. One batch costs one round trip.
 
 From the query log alone, in any language; a catalog makes it surer.
 
-1. Housekeeping of drivers and pools is left out (SET, SHOW, DISCARD, `SELECT 1`, catalog look-ups, pool resets).
+1. Housekeeping of drivers and pools is left out (SET, SHOW, DISCARD, `SELECT 1`, SELECTs without a table, catalog look-ups, pool resets).
 2. Statements are put into windows, one a request: by the request id in their comments (`traceparent`, `request_id`), also across \
 sessions; else by transaction (two statements or more); else by session, until an idle gap of max(50 ms, 5 x the window's median gap), \
-at most 1 s. Tenant changes (`SET search_path`, `set_config`) end a window.
+at most 1 s. Tenant changes (`SET search_path`, `set_config`) end a window, and so do savepoints in tests.
 3. In a window, one fingerprint with a single key (`= $1`, `= ANY` of one, also in a join) that runs 5 times or more \
-(`--min-repeats`) with at least 3 different keys, and at least one in ten, is a burst. It is cut wherever the query that drives it runs again.
-4. The driver is an earlier query of the window (or up to 2 s before it, in the same session) that can return several rows. It is linked \
-when a foreign key, or the names (`books.author_id`, `authors.id`), join it with the child; a burst as long as its LIMIT counts too.
-5. Confidence is high with a request id, with a driver in the same transaction, or with a linked driver and gaps below 4 ms; medium for a linked driver \
-with longer gaps, for 10 repeats behind an unlinked one, and for a transaction without one. Nothing is said about the rest.
-6. Loops that a pool spreads over several connections are put together when a linked driver precedes them and little else runs.
+(`--min-repeats`) with at least 3 different keys, and at least one in ten, is a burst. It is cut wherever the query that drives it runs again, and where two or more \
+statements of other work stand between two repeats.
+4. The driver is another query of the window (or of the 2 s before it, in the same session) that can return several rows. Of several, the best linked \
+is taken (a foreign key, or names: `books.author_id`, `authors.id`, `categories.slug`, `category_slug`), then one that is directly followed by the burst, then \
+one without a key, then the nearest. A burst exactly as long as the driver's LIMIT counts like a link; one that is longer, and no multiple, speaks against it.
+5. Confidence is high with a request id, with a driver in the same transaction, or with a linked driver and gaps below 4 ms or a full LIMIT; medium for a linked driver \
+with longer gaps, for a full LIMIT without a link, and for 10 repeats behind an unlinked driver when gaps are below 4 ms or steady (no gap below 0.6 of the median nor far above it, as a \
+round trip gives them and people do not), and for a transaction without a driver. Nothing is said about the rest.
+6. A loop in the body of a loop adds up over its rounds, and its link may be a common column name alone.
+7. Loops that a pool spreads over several connections are put together when little else runs, a driver precedes them, and they are as long as its LIMIT (or it has none \
+and is linked). Of what one session shows and what several show, the better view counts, never both.
+8. A child that surely loops (high, ten repeats or a full LIMIT) counts its other bursts too, also those between other work on a shared connection.
+9. In a test (database `test_…` or `…_test`, a test runner's application name, a tag, or a transaction that was undone although nothing failed) reads count from 2 repeats \
+when a tag or a transaction bounds them and a linked driver stands directly before them.
 
-Left out: paging (only LIMIT, OFFSET or ranges vary), data loaders (several keys at once), polling (the same key), a list query between \
+Left out: paging (only LIMIT, OFFSET or ranges vary), data loaders (several keys at once), polling (the same key: `redundant-query`), a list query between \
 the repeats (requests, not a loop), reads that a write to the same table follows (reported for the write), workers with row locks, \
 other requests' statements between the repeats (more than a quarter), and pairs of look-ups that a busy session shows by chance.
+
+The numbers were measured on real logs: think times of 4 to 25 ms have a tenth quantile of 0.15 to 0.42 of their median, loops over a wire 0.6 to 0.97; in-loop gaps on a \
+loaded machine reach 20 ms at the median and 140 ms at most.
 
 ## When it is wrong
 
 - A pooled session that serves many clients without a pause can look like one request. Request ids in comments remove that doubt.
 - A loop that waits long for each row (more than 1 s without a transaction) is not put together.
+- Without a driver in the log (keys from a file or a cache) and without a transaction or tag, a loop looks like look-ups of one a request, and is not reported.
+- Behind a pool that lends connections for single statements, without a pause, repeats of several requests mix: the number of repeats may be a tenth too low.
 - A log with a duration threshold or a sample rate hides the repeats; the report then says so.
 - Looping over shards or external keys on purpose is reported too: use a baseline.
 

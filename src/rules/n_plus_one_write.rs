@@ -37,12 +37,14 @@ rows costs them once.
 Windows, bursts and drivers are those of `n-plus-one`. A write counts when one fingerprint of a single-row INSERT, or of an UPDATE or \
 DELETE by key, runs 5 times or more in a window (`--min-repeats`; an update's or delete's key must vary as a read's must).
 
-Confidence is high in one transaction or request, or behind a linked query with gaps below 4 ms; medium behind a linked query with \
-longer gaps, and for 10 repeats or more in a row with nothing between them and gaps below 4 ms. Single-statement transactions (an ORM's `save`) make one burst.
+Confidence is high in one transaction or request, or behind a linked query with gaps below 4 ms or as many repeats as its LIMIT; medium behind a linked query with \
+longer gaps, for as many repeats as an unlinked query's LIMIT, and for 10 repeats or more in a row with nothing between them and gaps below 4 ms or even (no gap below 0.3 of the median, as people's would be). \
+Single-statement transactions (an ORM's `save`) make one burst.
 
-Left out: several rows in one statement, COPY, pipelined batches (the client did not wait: less than 0.17 ms from start to start), \
-queue workers (a row lock before each write), message consumers (a transaction of several statements each), migrations and seeds (DDL in the window), \
-retries of a failed statement.
+Left out: several rows in one statement, COPY, queue workers (a row lock before each write), message consumers (a transaction of several statements each), migrations and seeds (DDL in the \
+session within 2 s), retries of a failed statement, factories and fixtures of tests (statements without a route tag in a test), and pipelined batches: the client of the extended \
+protocol did not wait for answers. That shows in less than 0.12 ms between the end of one and the start of the next, on average, without the pauses in which a slow wire fills the server's buffer \
+(2.5 ms and more, a fifth of the gaps at most), or in one transaction id without a BEGIN.
 
 ## When it is wrong
 

@@ -143,7 +143,13 @@ fn logs_drawn_by_chance_are_judged_as_well_as_they_were() {
 #[test]
 #[ignore = "prints a table for benches/README.md; what must hold is asserted by its neighbours"]
 fn scores() {
-    for part in ["tuning", "held-out", "wild/tuning", "wild/held-out"] {
+    for part in [
+        "tuning",
+        "held-out",
+        "wild/tuning",
+        "wild/second",
+        "wild/held-out",
+    ] {
         let mut clients: BTreeMap<String, Score> = BTreeMap::new();
         for (log, planted) in corpus(part) {
             let one = score(part, &log, &planted);

@@ -45,7 +45,6 @@ pub struct Inputs<'a> {
     pub statements: StatementsFrom,
     /// What was captured before, in place of the database.
     pub captured: Option<Box<Snapshot>>,
-    pub captured: Option<Snapshot>,
     /// Only what `pg_stat_statements` counts in such an interval, which starts now.
     pub interval: Option<Duration>,
 }

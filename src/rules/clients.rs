@@ -155,6 +155,7 @@ impl Claim {
             (line > 0 && input.kind == InputKind::Log).then(|| Location {
                 file: input.name.clone(),
                 line,
+                ..Location::default()
             })
         });
         Finding {

@@ -455,6 +455,10 @@ pub struct ServerArgs {
     /// Send no EXPLAIN; indexes are then not priced
     #[arg(long)]
     pub no_explain: bool,
+    /// Run the loops that were found and their batches, and compare: executes SELECTs of the log on the database of --database-url, or on the one
+    /// given here, in read-only transactions, on at most 50 sampled keys, 1 s a statement. Only plain reads of harmless functions are run
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
+    pub verify: Option<Option<SecretUrl>>,
     /// Server time that the audit may take
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     pub max_server_time: Duration,

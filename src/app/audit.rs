@@ -15,7 +15,7 @@ use super::{
     gather::{self, Gathered},
     locate,
     logs::{Depth, LogInputs},
-    self_check, snapshot as file, twin, write,
+    self_check, snapshot as file, twin, verify, write,
 };
 use crate::{
     advise::{self, Advice, NoPlanner, WhatIf},
@@ -460,6 +460,19 @@ impl Request<'_> {
         conclusion.failed.extend(unreachable);
         let blind = self.blind(&conclusion.report);
         conclusion.failed.extend(blind);
+        if let Some(other) = &self.server.verify {
+            let on = match other {
+                None => server,
+                Some(url) => {
+                    let named = ServerArgs {
+                        database_url: Some(url.clone()),
+                        ..self.server.clone()
+                    };
+                    connect::connect(&named, Naming::Flag, context).await?
+                }
+            };
+            verify::verify(&mut conclusion, on, context).await;
+        }
         let Conclusion {
             report, snapshot, ..
         } = &mut conclusion;

@@ -24,6 +24,7 @@ mod rules;
 mod self_check;
 mod snapshot;
 mod twin;
+mod verify;
 mod write;
 
 pub use context::{Context, Progress, path_text};

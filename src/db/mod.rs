@@ -23,6 +23,7 @@ mod rows;
 mod statements;
 mod stream;
 mod tls;
+mod verify;
 
 pub use audited::{Audited, AuditedOptions};
 pub use conninfo::{Conninfo, Environment, FileContent, OwnConninfo};
@@ -35,6 +36,7 @@ pub use real::RealPlanner;
 
 pub use statements::StatementsError;
 pub use tokio_postgres::{Error as OwnError, Row, SimpleQueryMessage, types::ToSql};
+pub use verify::{Trial, TrialResult};
 
 /// What our connections call themselves.
 pub const APPLICATION_NAME: &str = "pgassay";

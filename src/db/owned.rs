@@ -2,8 +2,12 @@
 
 use std::ops::Deref;
 
+use bytes::BytesMut;
 use deadpool_postgres::{Object, Pool};
-use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, types::ToSql};
+use tokio_postgres::{
+    Client, Row, SimpleQueryMessage, Statement,
+    types::{Format, IsNull, ToSql, Type, to_sql_checked},
+};
 
 use super::{conninfo::OwnConninfo, error::DbError, owned_pool};
 
@@ -109,6 +113,23 @@ impl OwnedSession {
         result.map_err(|error| DbError::of_own_statement(&error))
     }
 
+    /// Executes a prepared statement with values as text, whatever their types; says how many rows came back.
+    ///
+    /// # Errors
+    /// As [`OwnedSession::run`].
+    pub async fn fetch_texts(
+        &self,
+        statement: &Statement,
+        values: &TextRow,
+    ) -> Result<usize, DbError> {
+        let texts: Vec<Text<'_>> = values.iter().map(|value| Text(value.as_deref())).collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> = texts
+            .iter()
+            .map(|text| text as &(dyn ToSql + Sync))
+            .collect();
+        Ok(self.fetch(statement, &parameters).await?.len())
+    }
+
     /// Executes a prepared statement.
     ///
     /// # Errors
@@ -121,6 +142,34 @@ impl OwnedSession {
         let result = self.query(statement, parameters).await;
         result.map_err(|error| DbError::of_own_statement(&error))
     }
+}
+
+/// A value in its text form, for any type.
+#[derive(Debug)]
+struct Text<'a>(Option<&'a str>);
+
+impl ToSql for Text<'_> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let Some(text) = self.0 else {
+            return Ok(IsNull::Yes);
+        };
+        out.extend_from_slice(text.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        Format::Text
+    }
+
+    to_sql_checked!();
 }
 
 impl Deref for OwnedSession {

@@ -58,7 +58,7 @@ impl LivePlanner {
         Ok(finish(guarded, &query.sql).await?.into_json())
     }
 
-    async fn admit(&self, sql: &str) -> Result<(), WhatIfError> {
+    pub(super) async fn admit(&self, sql: &str) -> Result<(), WhatIfError> {
         let census = self
             .census
             .get_or_init(|| Census::take(&self.audited))
@@ -81,6 +81,11 @@ impl LivePlanner {
             .begin_with(limits)
             .await
             .map_err(|error| lost(&error))
+    }
+
+    /// The server that is asked.
+    pub(super) fn audited(&self) -> &Audited {
+        &self.audited
     }
 
     fn search_path(&self, query: &PlannedQuery) -> String {

@@ -1,6 +1,6 @@
 //! What a finding must say to be the one that a seeded fault calls for.
 
-use super::Rewrite;
+use super::Calls;
 use crate::finding::Finding;
 
 /// Something wrong with a reference workload, and the finding that it must produce.
@@ -16,8 +16,8 @@ pub struct Fault {
     pub index: Option<&'static str>,
     /// What is wrong, in a few words.
     pub what: &'static str,
-    /// For a loop: how it should be done, so that both can be measured.
-    pub rewrite: Option<Rewrite>,
+    /// For a loop: calls of it, so that it can be measured against the batch of its finding.
+    pub calls: Option<Calls>,
 }
 
 impl Fault {
@@ -43,7 +43,7 @@ impl Fault {
             columns,
             index: None,
             what,
-            rewrite: None,
+            calls: None,
         }
     }
 

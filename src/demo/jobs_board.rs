@@ -1,6 +1,6 @@
 //! `jobs-board`: a job board whose pages load related rows one by one, and whose indexes were never looked at again.
 
-use super::{Arg, Fault, Healthy, Protocol, Reference, Request, Rewrite, Step};
+use super::{Arg, Calls, Fault, Healthy, Protocol, Reference, Request, Step};
 
 pub(super) static WORKLOAD: Reference = Reference {
     name: "jobs-board",
@@ -272,10 +272,8 @@ const REQUESTS: &[Request] = &[
 
 const FAULTS: &[Fault] = &[
     Fault {
-        rewrite: Some(Rewrite {
-            keys: "SELECT company_id FROM jobs WHERE is_active AND deleted_at IS NULL ORDER BY created_at DESC LIMIT 25",
-            single: COMPANY,
-            batched: COMPANIES_AT_ONCE,
+        calls: Some(Calls {
+            values: "SELECT company_id FROM jobs WHERE is_active AND deleted_at IS NULL ORDER BY created_at DESC LIMIT 25",
             outcome: None,
         }),
         ..Fault::loop_over(
@@ -285,10 +283,8 @@ const FAULTS: &[Fault] = &[
         )
     },
     Fault {
-        rewrite: Some(Rewrite {
-            keys: "SELECT id FROM companies ORDER BY id LIMIT 12 OFFSET 100",
-            single: JOBS_OF_COMPANY,
-            batched: "SELECT id, company_id, title FROM jobs WHERE company_id = ANY($1)",
+        calls: Some(Calls {
+            values: "SELECT id FROM companies ORDER BY id LIMIT 12 OFFSET 100",
             outcome: None,
         }),
         ..Fault::loop_over(
@@ -298,10 +294,8 @@ const FAULTS: &[Fault] = &[
         )
     },
     Fault {
-        rewrite: Some(Rewrite {
-            keys: "SELECT id FROM jobs WHERE id > 1000 ORDER BY id LIMIT 25",
-            single: SKILLS_OF_JOB,
-            batched: "SELECT s.id, js.job_id, s.name FROM skills s JOIN job_skills js ON js.skill_id = s.id WHERE js.job_id = ANY($1)",
+        calls: Some(Calls {
+            values: "SELECT id FROM jobs WHERE id > 1000 ORDER BY id LIMIT 25",
             outcome: None,
         }),
         ..Fault::loop_over(

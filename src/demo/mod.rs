@@ -21,7 +21,7 @@ pub use fault::{Fault, Healthy, matching};
 pub use load::load;
 pub use measure::{Effect, Figures, effects};
 pub use request::{Arg, Protocol, Request, Step};
-pub use rewrite::{Rewrite, RewriteEffect, compare};
+pub use rewrite::{Calls, RewriteEffect, compare};
 pub use script::{Piece, ScriptError, split};
 
 /// All reference workloads, the default first. `--list`, help and completions derive from this list.

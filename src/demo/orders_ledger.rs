@@ -1,6 +1,6 @@
 //! `orders-ledger`: a write-heavy shop with a queue, loops that write row by row, and a hot table under too many indexes.
 
-use super::{Arg, Fault, Healthy, Protocol, Reference, Request, Rewrite, Step};
+use super::{Arg, Calls, Fault, Healthy, Protocol, Reference, Request, Step};
 
 pub(super) static WORKLOAD: Reference = Reference {
     name: "orders-ledger",
@@ -201,10 +201,8 @@ const REQUESTS: &[Request] = &[
 const FAULTS: &[Fault] = &[
     Fault {
         rule: "n-plus-one-write",
-        rewrite: Some(Rewrite {
-            keys: "SELECT id FROM products ORDER BY id LIMIT 25",
-            single: "INSERT INTO order_items (order_id, product_id, quantity) VALUES (1, $1, 1)",
-            batched: "INSERT INTO order_items (order_id, product_id, quantity) SELECT 1, product_id, 1 FROM unnest($1::bigint[]) AS product_id",
+        calls: Some(Calls {
+            values: "SELECT 1, id, 1 FROM products ORDER BY id LIMIT 25",
             outcome: Some(
                 "SELECT order_id, product_id, quantity FROM order_items WHERE order_id = 1",
             ),
@@ -217,10 +215,8 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         rule: "n-plus-one-write",
-        rewrite: Some(Rewrite {
-            keys: "SELECT id FROM order_items WHERE NOT shipped ORDER BY id LIMIT 20",
-            single: SHIP_ITEM,
-            batched: "UPDATE order_items SET shipped = true WHERE id = ANY($1)",
+        calls: Some(Calls {
+            values: "SELECT true, id FROM order_items WHERE NOT shipped ORDER BY id LIMIT 20",
             outcome: Some("SELECT id FROM order_items WHERE NOT shipped AND id < 5000"),
         }),
         ..Fault::loop_over(

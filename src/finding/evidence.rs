@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sql::Fingerprint;
+use crate::sql::{Fingerprint, rewrite::Answer};
 
 /// What a sceptic would ask to see. Serialised untagged: each variant is the documented `evidence` object of its rules.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -73,6 +73,9 @@ pub struct NPlusOneEvidence {
     /// The batch of the remedy: its parameters in order, `$1` first. Absent where there is no batch, or it takes the loop's own, row by row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<BatchParameter>,
+    /// How its rows divide by key.
+    #[serde(skip)]
+    pub answer: Answer,
     /// Why there is no batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_batch: Option<String>,

@@ -123,7 +123,14 @@ fn remedy(finding: &Finding) -> String {
     }
     match &remedy.sql {
         _ if remedy.withheld => text.push_str(&format!("\n{}\n", words::WITHHELD)),
-        Some(sql) => text.push_str(&format!("\n{}", markdown_block("sql", sql))),
+        Some(sql) => {
+            text.push_str(&format!("\n{}", markdown_block("sql", sql)));
+            if let Evidence::NPlusOne(evidence) = &finding.evidence
+                && let Some(parameters) = words::parameters(&evidence.parameters)
+            {
+                text.push_str(&format!("\n{}\n", markdown_text(&parameters)));
+            }
+        }
         None => {}
     }
     text
@@ -163,6 +170,9 @@ fn n_plus_one(evidence: &NPlusOneEvidence) -> String {
             "- after:\n\n{}\nrepeats:\n",
             markdown_block("sql", &parent.query)
         ));
+    }
+    for (label, proof) in words::proof(evidence) {
+        text.push_str(&format!("\n- {label}: {}\n", markdown_text(&proof)));
     }
     text
 }

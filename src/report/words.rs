@@ -2,8 +2,8 @@
 
 use super::figures;
 use crate::finding::{
-    Evidence, Finding, Ignored, ImpactBasis, LocationKind, NPlusOneEvidence, Observation,
-    QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus, Severity,
+    BatchParameter, Evidence, Finding, Ignored, ImpactBasis, LocationKind, NPlusOneEvidence,
+    Observation, QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus, Severity, Verified,
 };
 
 /// In place of a remedy whose SQL holds values of the workload.
@@ -157,6 +157,58 @@ pub(super) fn repeats(evidence: &NPlusOneEvidence) -> String {
         figures::count(evidence.n_repeats_max),
         figures::counted(evidence.distinct_keys, "distinct key"),
     )
+}
+
+/// What the batch's parameters are.
+pub(super) fn parameters(parameters: &[BatchParameter]) -> Option<String> {
+    let named: Vec<String> = (1..)
+        .zip(parameters)
+        .map(|(n, parameter)| {
+            let of_type = parameter.r#type.as_ref();
+            let of_type = of_type.map(|name| format!(", {name}")).unwrap_or_default();
+            let every = if parameter.is_array {
+                " of every call"
+            } else {
+                ", as before"
+            };
+            format!("${n}: {}{every}{of_type}", parameter.name)
+        })
+        .collect();
+    (!named.is_empty()).then(|| named.join(" · "))
+}
+
+/// What came of executing both.
+pub(super) fn verified(verified: &Verified) -> String {
+    let rows = if verified.same_rows {
+        "same rows"
+    } else {
+        "DIFFERENT ROWS"
+    };
+    format!(
+        "executed on {}: {rows}; single calls {}, batch {}",
+        figures::counted(verified.n_keys, "sampled key"),
+        figures::milliseconds(verified.singles_ms),
+        figures::milliseconds(verified.batch_ms),
+    )
+}
+
+/// The proof of a loop's batch: planner costs, and what came of executing both.
+pub(super) fn proof(evidence: &NPlusOneEvidence) -> Vec<(&'static str, String)> {
+    let cost = evidence.cost.as_ref().map(|query| {
+        let keys = figures::counted(query.n_calls, "call");
+        (
+            "planner",
+            format!(
+                "{keys} against one batch, round trips aside: {}",
+                cost(query)
+            ),
+        )
+    });
+    let executed = evidence
+        .verified
+        .as_ref()
+        .map(|v| ("verified", verified(v)));
+    cost.into_iter().chain(executed).collect()
 }
 
 /// Planner costs before and after, with the plans in a line each.

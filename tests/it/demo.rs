@@ -176,7 +176,7 @@ async fn assert_rewrites(
     let n_loops = reference
         .faults
         .iter()
-        .filter(|fault| fault.rewrite.is_some())
+        .filter(|fault| fault.calls.is_some())
         .count();
     assert_eq!(rewrites.len(), n_loops);
     for rewritten in &rewrites {

@@ -239,13 +239,15 @@ impl Stage {
         let mut rewritten = Vec::new();
         for fault in self.reference.faults {
             let found = demo::matching(fault, findings);
-            if let (Some(rewrite), Some(finding)) = (&fault.rewrite, found) {
-                rewritten.push(Rewritten {
-                    finding: finding.id(),
-                    fault,
-                    effect: demo::compare(&self.owned, rewrite).await?,
-                });
-            }
+            let (Some(calls), Some(finding)) = (&fault.calls, found) else {
+                continue;
+            };
+            let effect = demo::compare(&self.owned, calls, finding).await?;
+            rewritten.extend(effect.map(|effect| Rewritten {
+                finding: finding.id(),
+                fault,
+                effect,
+            }));
         }
         Ok(rewritten)
     }

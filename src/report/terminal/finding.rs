@@ -108,8 +108,8 @@ fn n_plus_one(evidence: &NPlusOneEvidence, finding: &Finding, page: &mut Page) {
         statement("repeats", query, page);
     }
     timeline(&evidence.timeline, page);
-    if let Some(cost) = &evidence.cost {
-        labelled("planner", &terminal_line(&words::cost(cost)), page);
+    for (label, text) in words::proof(evidence) {
+        labelled(label, &terminal_line(&text), page);
     }
 }
 
@@ -196,6 +196,11 @@ fn remedy(finding: &Finding, page: &mut Page) {
         for line in terminal_lines(sql) {
             let line = page.paint.green(&line);
             page.line(&format!("   {:LABEL$} {line}", ""));
+        }
+        if let Evidence::NPlusOne(evidence) = &finding.evidence
+            && let Some(parameters) = words::parameters(&evidence.parameters)
+        {
+            labelled("with", &terminal_line(&parameters), page);
         }
     }
 }

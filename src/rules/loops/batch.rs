@@ -5,7 +5,7 @@ use crate::{
     advise::rewrite::{self, Keys},
     finding::{BatchParameter, QueryCost},
     rules::Audit,
-    sql::rewrite::{Batch, Refusal},
+    sql::rewrite::{Answer, Batch, Refusal},
 };
 
 /// A loop's batch with its price.
@@ -48,6 +48,12 @@ impl Rewrite {
                 placeholder: parameter.placeholder,
             })
             .collect()
+    }
+
+    /// How it answers.
+    pub(super) fn answer(&self) -> Answer {
+        let batch = self.batch.as_ref();
+        batch.map(|batch| batch.answer.clone()).unwrap_or_default()
     }
 
     /// Why there is none.

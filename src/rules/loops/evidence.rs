@@ -248,6 +248,7 @@ fn evidence(
         client: client.map(|client| client.name().to_owned()),
         parameters: rewrite.parameters(),
         no_batch: rewrite.refusal(),
+        answer: rewrite.answer(),
         cost: rewrite.cost,
         verified: None,
     }

@@ -1,6 +1,7 @@
 //! SELECTs: by array where that means the same, else the single query once per key inside one statement.
 
 mod asks;
+mod flat;
 mod lateral;
 
 use sqlparser::ast::{Distinct, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr};
@@ -20,6 +21,8 @@ const ID_IS_UNIQUE: &str =
     "taken for granted: id is unique, so the single query's LIMIT says nothing";
 
 pub(super) fn read(query: &Query, task: &Task<'_>) -> Result<Batch, Refusal> {
+    let flat = flat::flattened(query, task);
+    let query = flat.as_ref().unwrap_or(query);
     if let Some(asked) = asks::existence(query)
         && let Some(batch) = exists(asked, task)
     {

@@ -45,6 +45,19 @@ fn loops() -> Vec<(String, std::path::PathBuf)> {
             }
         }
     }
+    let more = corpus().join("clients");
+    for folder in std::fs::read_dir(more)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+    {
+        let client = folder.file_name().to_string_lossy().into_owned();
+        let files = std::fs::read_dir(folder.path()).unwrap().flatten();
+        let files = files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|kind| kind == "gz"));
+        logs.extend(files.map(|log| (client.clone(), log)));
+    }
     logs
 }
 
@@ -138,6 +151,7 @@ fn no_client_is_taken_for_another() {
         ("knex", &["Objection"]),
         ("peewee", &["Peewee"]),
         ("pony", &["Pony"]),
+        ("prisma", &["Prisma"]),
         ("sequel", &["Sequel"]),
         ("sequelize", &["Sequelize"]),
         ("sqlalchemy-psycopg2", &["SQLAlchemy"]),
@@ -160,5 +174,43 @@ fn no_client_is_taken_for_another() {
             own.is_empty() || seen.keys().any(|name| name != "–"),
             "{client} is not recognised"
         );
+    }
+}
+
+#[tokio::test]
+async fn verify_executes_loop_and_batch_and_compares_them() {
+    let database = support::database("verify").await;
+    let schema = std::fs::read_to_string(corpus().join("generate/schema.sql")).unwrap();
+    database.run(&schema).await;
+    for log in [
+        "tuning/django/belongs_to.log.gz",
+        "tuning/django/has_many.csv.gz",
+        "tuning/django/many_to_many.log.gz",
+        "tuning/django/count.json.gz",
+        "tuning/django/exists.log.gz",
+        "tuning/activerecord/top_per_parent.log.gz",
+    ] {
+        let log = corpus().join(log);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pgassay"))
+            .args([
+                "check",
+                "--verify",
+                "--format",
+                "json",
+                "--fail-on",
+                "never",
+                "--rule",
+                "n-plus-one",
+                "--database-url",
+                &database.url,
+            ])
+            .arg(&log)
+            .output()
+            .unwrap();
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        let verified = &report["findings"][0]["evidence"]["verified"];
+        assert_eq!(verified["same_rows"], true, "{}\n{report:#}", log.display());
+        assert!(verified["n_keys"].as_u64().unwrap() > 10, "{verified}");
     }
 }

@@ -62,7 +62,7 @@ async fn each(report: &mut Report, snapshot: &Snapshot, catalog: &Catalog, plann
             (Ok(None), _) => {
                 *left
                     .entry("fewer than two keys to try".to_owned())
-                    .or_default() += 1
+                    .or_default() += 1;
             }
             (Err(reason), _) => *left.entry(reason).or_default() += 1,
             (Ok(_), _) => {}

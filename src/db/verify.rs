@@ -227,12 +227,20 @@ fn cells(rows: &[Row]) -> Vec<Cells> {
     rows.iter().map(cells_of).collect()
 }
 
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.collect()
+}
+
 /// Values as hexadecimal digits of what the server sent: equal values of one type are equal bytes.
 fn cells_of(row: &Row) -> Cells {
     (0..row.len())
         .map(|at| {
             let raw: Option<Raw> = row.try_get(at).ok().flatten();
-            raw.map(|raw| raw.0.iter().map(|byte| format!("{byte:02x}")).collect())
+            raw.map(|raw| hexadecimal(&raw.0))
         })
         .collect()
 }

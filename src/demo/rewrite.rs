@@ -1,7 +1,7 @@
 //! A loop of statements against the one statement that its finding gives: both executed, both timed, results compared.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -184,9 +184,8 @@ impl Contest<'_> {
                 .iter()
                 .map(|&at| call.get(at).cloned().flatten())
                 .collect();
-            if !singles.contains_key(&key) {
-                let rows = session.texts(&filled(self.single, call)).await?;
-                singles.insert(key, rows);
+            if let Entry::Vacant(entry) = singles.entry(key) {
+                entry.insert(session.texts(&filled(self.single, call)).await?);
             }
         }
         let singles: Vec<_> = singles.into_iter().collect();

@@ -182,7 +182,7 @@ impl Analyser {
                 group: Some(found),
                 before: None,
             };
-            let Some(found) = self.round_driver(&round, &cuts, Some(parent), drivers, view) else {
+            let Some(found) = self.round_driver(&round, &cuts, Some(parent), &drivers, view) else {
                 continue;
             };
             let linked = self.groups[group].link != Link::None;
@@ -222,15 +222,15 @@ impl Analyser {
                 }
                 continue;
             }
-            let drives = drivers.binary_search(&at).is_ok();
+            let is_driver = drivers.binary_search(&at).is_ok();
             let partner = self.groups[self.group_at[&(step.client, step.query)]]
                 .members
                 .len()
                 * 2
                 >= own_group.members.len();
             match known {
-                Some(known) if drives || !partner => own[known].1 = drives,
-                None => own.push((step.session, drives)),
+                Some(known) if is_driver || !partner => own[known].1 = is_driver,
+                None => own.push((step.session, is_driver)),
                 Some(_) => {}
             }
         }
@@ -428,7 +428,7 @@ impl Analyser {
         let n_all = members.len();
         self.groups[group].members = members;
         for round in rounds {
-            let found = self.round_driver(&round, &cuts, root, drivers, view);
+            let found = self.round_driver(&round, &cuts, root, &drivers, view);
             for segment in self.segments(group, &round, found, view, context) {
                 let segment = repeats(&segment, view.steps);
                 if segment.len() >= 2 {
@@ -483,7 +483,7 @@ impl Analyser {
         round: &[u32],
         cuts: &[u32],
         root: Option<usize>,
-        drivers: Drivers,
+        drivers: &Drivers,
         view: &View<'_>,
     ) -> Option<Found> {
         let before = cuts.partition_point(|&cut| cut < round[0]);

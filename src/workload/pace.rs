@@ -158,6 +158,9 @@ pub(super) struct Tenure {
     last: Option<u32>,
 }
 
+/// A silence that just ended: its end, its length (both microseconds), the rate before it, the sessions since, and where it stands.
+type Resumed = (i64, i64, f64, Vec<u32>, (u32, u64));
+
 /// One application as a whole.
 #[derive(Debug, Clone, Default)]
 struct Pulse {
@@ -166,7 +169,7 @@ struct Pulse {
     /// Statements of about the last second.
     rate: f64,
     /// A silence that just ended: its end, its length, the rate before it, the sessions since.
-    resumed: Option<(i64, i64, f64, Vec<u32>, (u32, u64))>,
+    resumed: Option<Resumed>,
 }
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -419,7 +422,7 @@ fn settle(
     stalls: &mut Map<u32, Stall>,
     n_more: &mut u64,
     client: u32,
-    resumed: Option<(i64, i64, f64, Vec<u32>, (u32, u64))>,
+    resumed: Option<Resumed>,
     symbols: &Symbols,
 ) {
     let Some((end_us, silent_us, rate, sessions, origin)) = resumed else {

@@ -421,9 +421,10 @@ impl Session {
             }
             steps => {
                 self.close_burst(analyser, context);
-                let unit = match tested {
-                    true => Unit::Test,
-                    false => Unit::transaction(open.explicit),
+                let unit = if tested {
+                    Unit::Test
+                } else {
+                    Unit::transaction(open.explicit)
                 };
                 self.analyse(steps, unit, analyser, context);
             }

@@ -113,6 +113,7 @@ fn from_pg_stat_statements(cases: &[Case], before: &[Measured]) -> Workload {
             n_rows: before.rows * case.n_calls,
             ..PgssStats::default()
         },
+        ..PgssEntry::default()
     });
     let mut workload = Workload::default();
     let facts = InputFacts {

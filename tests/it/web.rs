@@ -106,7 +106,7 @@ fn from_pg_stat_statements(cases: &[Case], before: &[Measured]) -> Workload {
     let entries = cases.iter().zip(before).map(|(case, before)| PgssEntry {
         text: pgassay::sql::normalise(case.sql.as_bytes())
             .text
-            .to_string(),
+            .into(),
         stats: PgssStats {
             n_calls: case.n_calls,
             total_ms: before.ms * case.n_calls as f64,

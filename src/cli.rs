@@ -7,7 +7,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser},
 };
 
-use crate::source::FORMATS;
+use crate::source::{FORMATS, WRAPPINGS};
 use crate::{
     finding::Severity, migration::FRAMEWORKS, report::OUTPUTS, rules::RULES, sql::Fingerprint,
 };
@@ -472,7 +472,7 @@ pub struct LogArgs {
     #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
     pub statements: StatementsFrom,
     /// Log format, when it is not recognised [default: sniffed]
-    #[arg(long, value_name = "FORMAT", value_parser = names(FORMATS.iter().map(|f| (f.name, f.summary))))]
+    #[arg(long, value_name = "FORMAT", value_parser = names(FORMATS.iter().map(|f| (f.name, f.summary)).chain(WRAPPINGS.iter().map(|w| (w.name, w.summary)))))]
     pub log_format: Option<String>,
     /// log_line_prefix of the server that wrote the log [default: worked out from the log]
     #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]

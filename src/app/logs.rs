@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use super::{Context, Error, ErrorKind, path_text};
 use crate::{
     cli::{FilterArgs, LogArgs},
-    source::{self, FORMATS, Input, SourceError},
+    source::{self, FORMATS, Input, SourceError, WRAPPINGS},
     workload::{Event, Fold, Origin, Sink, Statement, Workload},
 };
 
@@ -32,6 +32,8 @@ pub struct LogInputs {
     pub format: Option<String>,
     /// `--log-line-prefix`
     pub prefix: Option<String>,
+    /// Year and month of now, for logs whose times have no year.
+    pub this_month: (i16, u8),
     /// What is left out while reading.
     pub filter: LogFilter,
     /// What is made of it.
@@ -92,6 +94,7 @@ impl LogInputs {
             files: files.to_vec(),
             format: log.log_format.clone(),
             prefix: log.log_line_prefix.clone(),
+            this_month: this_month(context.now),
             filter: LogFilter {
                 users: filters.user.clone(),
                 applications: filters.application.clone(),
@@ -106,6 +109,11 @@ impl LogInputs {
 fn no_time(flag: &str, text: &str) -> Error {
     Error::new(ErrorKind::Usage, format!("{flag} {text:?} is no time"))
         .hint("write 2026-11-22T10:00:00Z, '2026-11-22 10:00' for local time, or an age such as 2h")
+}
+
+fn this_month(now: Timestamp) -> (i16, u8) {
+    let today = now.to_zoned(TimeZone::system());
+    (today.year(), today.month().unsigned_abs())
 }
 
 /// RFC 3339, a local date and time, or an age.
@@ -196,23 +204,22 @@ fn without_statements(name: &str) -> Error {
 }
 
 fn options(logs: &LogInputs) -> Result<source::Options, Error> {
-    let format = match &logs.format {
-        None => None,
-        Some(name) => Some(
-            FORMATS
-                .iter()
-                .find(|format| format.name == name)
-                .copied()
-                .ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Usage,
-                        format!("no log format is called {name:?}"),
-                    )
-                })?,
-        ),
-    };
+    let named = logs.format.as_deref();
+    let format = named.and_then(|name| FORMATS.iter().find(|format| format.name == name));
+    let wrapping = named.and_then(|name| WRAPPINGS.iter().find(|wrapping| wrapping.name == name));
+    if let Some(name) = named
+        && format.is_none()
+        && wrapping.is_none()
+    {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("no log format is called {name:?}"),
+        ));
+    }
     Ok(source::Options {
-        format,
+        format: format.copied(),
+        wrapping: wrapping.copied(),
+        this_month: logs.this_month,
         log_line_prefix: logs.prefix.clone(),
         since_us: logs.filter.since_us,
         until_us: logs.filter.until_us,

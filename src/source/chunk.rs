@@ -3,10 +3,11 @@
 use std::{io::Read, sync::Arc};
 
 use super::{
-    FORMATS, Format, Options, SourceError,
+    FORMATS, Format, Options, SourceError, WRAPPINGS,
     framing::{Framing, Head, MAX_RECORD_BYTES},
     input::{Compression, Input, decompressed, fill},
     refuse,
+    unwrap::{Unwrapped, wrapping_of},
 };
 
 /// Bytes of a chunk: large enough that its overhead vanishes, small enough that it stays in a core's cache while it is read.
@@ -69,7 +70,9 @@ pub(super) struct Reader {
     pub(super) name: String,
     pub(super) format: &'static Format,
     pub(super) framing: Arc<dyn Framing>,
-    /// Bytes read, decompressed.
+    /// Names of the wrappings around it, the outermost first.
+    pub(super) wrapping: Option<String>,
+    /// Bytes read, decompressed and unwrapped.
     pub(super) n_bytes: u64,
     /// The input broke off: what was read so far counts.
     pub(super) broken_off: Option<std::io::Error>,
@@ -104,13 +107,27 @@ impl Reader {
             }
             Err(error) => return Err(SourceError::Io { name, error }),
         };
-        let ended = sample.len() < SAMPLE_BYTES;
         let n_bytes = sample.len() as u64;
         if sample.starts_with(b"\xef\xbb\xbf") {
             sample.drain(..3);
         }
+        let mut inside = Inside {
+            bytes: reader,
+            sample,
+            wrapping: None,
+            prefix: options.log_line_prefix.clone(),
+        };
+        let is_plain = options.format.is_some();
+        while !is_plain && inside.unwrap(&name, options)? {}
+        let options = &Options {
+            log_line_prefix: inside.prefix,
+            ..options.clone()
+        };
+        let (reader, sample) = (inside.bytes, inside.sample);
+        let ended = sample.len() < SAMPLE_BYTES;
         let (format, framing) = recognise(&name, &sample, options)?;
         Ok(Self {
+            wrapping: inside.wrapping,
             file,
             name,
             format,
@@ -225,6 +242,60 @@ impl Reader {
         n_lines += count_lines(&buffer);
         buffer.push(b'\n');
         self.chunk(Buffer::default().holding(&buffer), n_lines)
+    }
+}
+
+/// What is inside of an input, as far as it was unwrapped.
+struct Inside {
+    bytes: Box<dyn Read + Send>,
+    sample: Vec<u8>,
+    wrapping: Option<String>,
+    /// `log_line_prefix` of what is inside, when it was given.
+    prefix: Option<String>,
+}
+
+/// Wrappings around each other: a container's log of an operator's log.
+const MAX_WRAPPINGS: usize = 3;
+
+impl Inside {
+    /// Unwraps the input once, if it is wrapped.
+    fn unwrap(&mut self, name: &str, options: &Options) -> Result<bool, SourceError> {
+        let depth = self
+            .wrapping
+            .as_ref()
+            .map_or(0, |names| names.split('/').count());
+        let asked_for = options.wrapping.filter(|_| depth == 0);
+        let Some(wrapping) = asked_for.or_else(|| wrapping_of(&self.sample, WRAPPINGS)) else {
+            return Ok(false);
+        };
+        if depth >= MAX_WRAPPINGS {
+            return Ok(false);
+        }
+        let read = std::io::Cursor::new(std::mem::take(&mut self.sample));
+        let rest = std::mem::replace(&mut self.bytes, Box::new(std::io::empty()));
+        let mut unwrapped = Unwrapped::new(Box::new(read.chain(rest)), wrapping, options);
+        let mut sample = vec![0; SAMPLE_BYTES];
+        let len = fill(&mut unwrapped, &mut sample).map_err(|error| SourceError::Io {
+            name: name.to_owned(),
+            error,
+        })?;
+        sample.truncate(len);
+        if sample.is_empty() {
+            return Err(SourceError::NotInFormat {
+                name: name.to_owned(),
+                format: wrapping.name,
+            });
+        }
+        if let Some(prefix) = &mut self.prefix {
+            prefix.insert_str(0, unwrapped.prefix());
+        }
+        self.sample = sample;
+        self.bytes = Box::new(unwrapped);
+        self.wrapping = Some(match self.wrapping.take() {
+            Some(outer) => format!("{outer}/{}", wrapping.name),
+            None => wrapping.name.to_owned(),
+        });
+        Ok(true)
     }
 }
 

@@ -246,6 +246,61 @@ fn n_calls(told: &Told) -> usize {
         .count()
 }
 
+/// What two logs of a run tell, whatever their times and prefixes hold.
+#[track_caller]
+fn same_calls(format: &str, log: &'static [u8], csv: &'static [u8]) {
+    let options = Options {
+        this_month: (2026, 11),
+        ..Options::default()
+    };
+    let reading = told(log, &options);
+    assert_eq!(reading.inputs[0].format, format);
+    let csv = told(csv, &options).sink;
+    let texts = |told: &Told| -> Vec<String> {
+        let statements = told.statements.iter();
+        let words = statements.map(|statement| {
+            let (protocol, rest) = statement.split_once(' ').unwrap();
+            let (_, rest) = rest.split_once(' ').unwrap();
+            format!("{protocol} {rest}")
+        });
+        words.collect()
+    };
+    assert_eq!(sorted(&texts(&reading.sink)), sorted(&texts(&csv)));
+    assert_eq!(reading.sink.facts, csv.facts);
+    assert_eq!(reading.sink.skipped, Vec::<String>::new());
+}
+
+#[test]
+fn syslog_of_rsyslog() {
+    let csv = fixture!("syslog/server.csv");
+    same_calls("syslog/stderr", fixture!("syslog/rfc3164.log"), csv);
+    same_calls("syslog/stderr", fixture!("syslog/rfc5424.log"), csv);
+    same_calls("syslog/stderr", fixture!("syslog/rsyslog.log"), csv);
+    same_calls("heroku/stderr", fixture!("wrapped/heroku.log"), csv);
+}
+
+#[test]
+fn containers() {
+    let csv = fixture!("wrapped/rds.csv");
+    same_calls("stderr", fixture!("wrapped/rds.log"), csv);
+    same_calls("docker/stderr", fixture!("wrapped/docker.log"), csv);
+    same_calls("kubernetes/stderr", fixture!("wrapped/kubernetes.log"), csv);
+    same_calls("cloudnativepg/jsonlog", fixture!("wrapped/cloudnativepg.jsonl"), csv);
+    same_calls(
+        "kubernetes/cloudnativepg/jsonlog",
+        fixture!("wrapped/cloudnativepg-in-kubernetes.log"),
+        csv,
+    );
+}
+
+#[test]
+fn clouds() {
+    let csv = fixture!("wrapped/cloudsql.csv");
+    same_calls("cloudsql/stderr", fixture!("wrapped/cloudsql.jsonl"), csv);
+    same_calls("cloudsql/stderr", fixture!("wrapped/cloudsql.json"), csv);
+    same_calls("azure/stderr", fixture!("wrapped/azure.jsonl"), fixture!("wrapped/azure.csv"));
+}
+
 #[test]
 fn prefixes_are_found() {
     for (log, prefix) in [

@@ -4,14 +4,20 @@
 //! statements and facts for a [`Sink`](crate::workload::Sink). Chunks are read in parallel and put together in order.
 
 mod assemble;
+mod azure;
 mod chunk;
+mod cloudsql;
+mod cnpg;
+mod cri;
 mod csvlog;
+mod docker;
 mod error;
 mod facts;
 #[cfg(test)]
 mod fixture_tests;
 mod framing;
 mod held;
+mod heroku;
 mod input;
 mod jsonlog;
 mod message;
@@ -24,13 +30,16 @@ mod session;
 mod sql_file;
 mod stderr;
 mod stitch;
+mod syslog;
 #[cfg(test)]
 mod tests;
 mod time;
+mod unwrap;
 
 pub use error::SourceError;
 pub use input::Input;
 pub use read::{Reading, read};
+pub use unwrap::Wrapping;
 
 /// All log formats, in the order in which they are tried. `--log-format` values, help and completions derive from this list.
 pub static FORMATS: &[&Format] = &[
@@ -38,6 +47,18 @@ pub static FORMATS: &[&Format] = &[
     &csvlog::FORMAT,
     &stderr::FORMAT,
     &sql_file::FORMAT,
+];
+
+/// All wrappings, in the order in which they are tried: what holds the lines of a log inside of lines or objects of its own. They are values of
+/// `--log-format` too; the format inside is found by content.
+pub static WRAPPINGS: &[&Wrapping] = &[
+    &heroku::WRAPPING,
+    &syslog::WRAPPING,
+    &cri::WRAPPING,
+    &cnpg::WRAPPING,
+    &docker::WRAPPING,
+    &cloudsql::WRAPPING,
+    &azure::WRAPPING,
 ];
 
 /// One log format.
@@ -63,6 +84,8 @@ impl std::fmt::Debug for Format {
 pub struct Options {
     /// `--log-format`; found by content when absent.
     pub format: Option<&'static Format>,
+    /// `--log-format`, when it names a wrapping.
+    pub wrapping: Option<&'static Wrapping>,
     /// `--log-line-prefix`, or the server's own; inferred when absent.
     pub log_line_prefix: Option<String>,
     /// Records before this are left out, microseconds since the epoch.
@@ -71,6 +94,8 @@ pub struct Options {
     pub until_us: Option<i64>,
     /// Offset of time zones whose abbreviation is not known, minutes east of UTC.
     pub unknown_zone_minutes: i64,
+    /// Year and month of the reading, for times of syslog, which have no year.
+    pub this_month: (i16, u8),
     /// Bytes of a chunk. For tests: results do not depend on it.
     pub chunk_bytes: usize,
 }
@@ -79,10 +104,12 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             format: None,
+            wrapping: None,
             log_line_prefix: None,
             since_us: None,
             until_us: None,
             unknown_zone_minutes: 0,
+            this_month: (2000, 12),
             chunk_bytes: chunk::CHUNK_BYTES,
         }
     }

@@ -140,7 +140,10 @@ impl Source {
                 InputKind::Log
             },
             name: reader.name,
-            format: reader.format.name.to_owned(),
+            format: match reader.wrapping {
+                Some(wrapping) => format!("{wrapping}/{}", reader.format.name),
+                None => reader.format.name.to_owned(),
+            },
             log_line_prefix: reader.framing.prefix(),
             n_bytes: reader.n_bytes,
             ..InputFacts::default()

@@ -38,7 +38,7 @@ Windows, bursts and drivers are those of `n-plus-one`. A write counts when one f
 DELETE by key, runs 5 times or more in a window (`--min-repeats`; an update's or delete's key must vary as a read's must).
 
 Confidence is high in one transaction or request, or behind a linked query with gaps below 4 ms or as many repeats as its LIMIT; medium behind a linked query with \
-longer gaps, for as many repeats as an unlinked query's LIMIT, and for 10 repeats or more in a row with nothing between them and gaps below 4 ms or even (no gap below 0.3 of the median, as people's would be). \
+longer gaps, for as many repeats as an unlinked query's LIMIT, and for 10 repeats or more in a row with nothing between them and gaps below 4 ms or steady. \
 Single-statement transactions (an ORM's `save`) make one burst.
 
 Left out: several rows in one statement, COPY, queue workers (a row lock before each write), message consumers (a transaction of several statements each), migrations and seeds (DDL in the \

@@ -101,9 +101,6 @@ pub struct BurstShape {
     /// No gap is much shorter than the median: the client waits for a round trip, not for people.
     #[serde(default)]
     pub steady: bool,
-    /// Few gaps are much shorter than the median: as `steady`, with noise.
-    #[serde(default)]
-    pub even: bool,
     /// Keys are integers that only grow: rows in key order drive the loop.
     pub ascending: bool,
     /// Repeats (or distinct keys) equal the driver's LIMIT.

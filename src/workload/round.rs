@@ -27,8 +27,6 @@ const LOOSE_US: i64 = 30_000;
 /// A tenth of a steady burst's gaps at most is shorter than this share of the median: a round trip has a lower bound, think times have
 /// not (0.15 for exponential ones, 0.42 for uniform ones of 4 to 25 ms; 0.6 to 0.97 in loops over a wire).
 const STEADY_SHARE: f64 = 0.6;
-/// The same for a run of single-row writes with nothing between them, which people seldom make: exponential think times stay below it.
-const EVEN_SHARE: f64 = 0.3;
 /// Gaps from this on, in a pipeline, are the wire filling the server's buffer, microseconds; the log's clock ticks in 1,000.
 const REFILL_US: i64 = 2_500;
 
@@ -37,7 +35,6 @@ struct Rhythm {
     spacing: Spacing,
     regular: bool,
     steady: bool,
-    even: bool,
 }
 
 /// One burst under examination.
@@ -76,7 +73,6 @@ impl Round<'_> {
             spacing,
             regular,
             steady,
-            even,
         } = self.rhythm(view);
         BurstShape {
             bound: view.bound,
@@ -87,7 +83,6 @@ impl Round<'_> {
             spacing,
             regular,
             steady,
-            even,
             ascending: self.ascending(),
             fills_limit: limit > 1 && (self.n() == limit || distinct == limit),
             overruns: limit > 1
@@ -205,7 +200,6 @@ impl Round<'_> {
         Rhythm {
             spacing,
             regular: coefficient_of_variation(&idle) < 1.0,
-            even: !coarse && low >= EVEN_SHARE * middle,
             steady: !coarse && low >= STEADY_SHARE * middle && high <= middle / STEADY_SHARE.sqrt(),
         }
     }

@@ -142,8 +142,7 @@ fn write_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
             let slow = matches!(shape.spacing, Spacing::Loose | Spacing::Unknown);
             let counted = slow && shape.regular && shape.ascending;
             let alone = long && !shape.lockstep && !shape.foreign;
-            (alone && (quick || shape.steady || shape.even || counted))
-                .then_some(Confidence::Medium)
+            (alone && (quick || shape.steady || counted)).then_some(Confidence::Medium)
         }
     }
 }

@@ -41,7 +41,7 @@
 //! | floor | modules | may import |
 //! |---|---|---|
 //! | 8 | [`app`], [`cli`], `main` | anything |
-//! | 7 | [`rules`], [`demo`], [`twin`] | rules: the snapshot and what it may import, [`finding`]; demo: [`workload`], [`catalog`], [`finding`], [`server`], [`db`]; twin: [`snapshot`] and what it may import, [`server`], [`db`] |
+//! | 7 | [`rules`], [`demo`], [`twin`] | rules: the snapshot and what it may import, [`finding`]; demo: [`mod@sql`], [`workload`], [`catalog`], [`finding`], [`server`], [`db`]; twin: [`snapshot`] and what it may import, [`server`], [`db`] |
 //! | 6 | [`snapshot`], [`migration`], [`report`], [`db`] | floors below, never each other; report and migration see neither rules nor advice |
 //! | 5 | [`source`], [`advise`], [`finding`] | [`mod@sql`], [`catalog`], [`plan`], [`workload`] as far as they need them |
 //! | 4 | [`workload`] | [`mod@sql`] |

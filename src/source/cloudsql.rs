@@ -72,18 +72,15 @@ impl CloudSql {
 impl Unwrap for CloudSql {
     fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let mut lines = Vec::new();
-        match object(piece) {
-            Some(entry) => {
-                self.learn_order(entry.get("timestamp").and_then(Value::as_str));
-                // entries without a text are of other services
-                if let Some(text) = text(&entry) {
-                    push_text(text, &mut lines);
-                }
+        if let Some(entry) = object(piece) {
+            self.learn_order(entry.get("timestamp").and_then(Value::as_str));
+            // entries without a text are of other services
+            if let Some(text) = text(&entry) {
+                push_text(text, &mut lines);
             }
-            None => {
-                lines.extend_from_slice(piece);
-                lines.push(b'\n');
-            }
+        } else {
+            lines.extend_from_slice(piece);
+            lines.push(b'\n');
         }
         if self.order == Order::OldestFirst {
             self.release(out);

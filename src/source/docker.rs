@@ -22,12 +22,11 @@ fn line(piece: &[u8]) -> Option<String> {
 
 impl Unwrap for Docker {
     fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        match line(piece) {
-            Some(line) => out.extend_from_slice(line.as_bytes()),
-            None => {
-                out.extend_from_slice(piece);
-                out.push(b'\n');
-            }
+        if let Some(line) = line(piece) {
+            out.extend_from_slice(line.as_bytes());
+        } else {
+            out.extend_from_slice(piece);
+            out.push(b'\n');
         }
     }
 }

@@ -261,7 +261,8 @@ fn same_calls(format: &str, log: &'static [u8], csv: &'static [u8]) {
         let words = statements.map(|statement| {
             let (protocol, rest) = statement.split_once(' ').unwrap();
             let (_, rest) = rest.split_once(' ').unwrap();
-            format!("{protocol} {rest}")
+            // where the wrapping leaves out the log's own tab, a statement's tab behind a line break can't be told from it
+            format!("{protocol} {rest}").replace("\n\t", "\n")
         });
         words.collect()
     };
@@ -285,7 +286,11 @@ fn containers() {
     same_calls("stderr", fixture!("wrapped/rds.log"), csv);
     same_calls("docker/stderr", fixture!("wrapped/docker.log"), csv);
     same_calls("kubernetes/stderr", fixture!("wrapped/kubernetes.log"), csv);
-    same_calls("cloudnativepg/jsonlog", fixture!("wrapped/cloudnativepg.jsonl"), csv);
+    same_calls(
+        "cloudnativepg/jsonlog",
+        fixture!("wrapped/cloudnativepg.jsonl"),
+        csv,
+    );
     same_calls(
         "kubernetes/cloudnativepg/jsonlog",
         fixture!("wrapped/cloudnativepg-in-kubernetes.log"),
@@ -298,7 +303,11 @@ fn clouds() {
     let csv = fixture!("wrapped/cloudsql.csv");
     same_calls("cloudsql/stderr", fixture!("wrapped/cloudsql.jsonl"), csv);
     same_calls("cloudsql/stderr", fixture!("wrapped/cloudsql.json"), csv);
-    same_calls("azure/stderr", fixture!("wrapped/azure.jsonl"), fixture!("wrapped/azure.csv"));
+    same_calls(
+        "azure/stderr",
+        fixture!("wrapped/azure.jsonl"),
+        fixture!("wrapped/azure.csv"),
+    );
 }
 
 #[test]

@@ -76,15 +76,21 @@ fn rfc_5424(rest: &[u8]) -> Option<Line<'_>> {
     })
 }
 
-/// Where a structured data element ends; `]` in a value is escaped.
+/// Where a structured data element ends; values are quoted, and within them `\\` escapes.
 fn element_end(rest: &[u8]) -> Option<usize> {
+    let mut quoted = false;
     let mut at = 1;
     loop {
-        at += memchr::memchr2(b']', b'\\', rest.get(at..)?)?;
-        if rest[at] == b']' {
-            return Some(at + 1);
+        at += memchr::memchr3(b']', b'\\', b'"', rest.get(at..)?)?;
+        match rest[at] {
+            b']' if !quoted => return Some(at + 1),
+            b'\\' => at += 2,
+            b'"' => {
+                quoted = !quoted;
+                at += 1;
+            }
+            _ => at += 1,
         }
-        at += 2;
     }
 }
 
@@ -297,29 +303,26 @@ fn tells_process(prefix: &[u8], process: &[u8]) -> bool {
 /// A time of syslog as `%m` writes it. RFC 3164 has the server's own time zone and no year.
 fn time(time: &[u8], this_month: (i16, u8)) -> Vec<u8> {
     let mut out = Vec::new();
-    match month(time) {
-        Some(month) => {
-            let year = this_month.0 - i16::from(month > this_month.1);
-            let day = String::from_utf8_lossy(&time[4..6]).replace(' ', "0");
-            out.extend_from_slice(format!("{year}-{month:02}-{day} ").as_bytes());
-            out.extend_from_slice(&time[7..15]);
-            out.extend_from_slice(b".000 UTC");
-        }
-        None => {
-            let zone = time
-                .iter()
-                .skip(19)
-                .position(|byte| matches!(byte, b'Z' | b'+' | b'-'));
-            let (local, zone) = time.split_at(zone.map_or(time.len(), |at| at + 19));
-            out.extend_from_slice(&local[..local.len().min(19)]);
-            out[10] = b' ';
-            let fraction = local.get(19..23).filter(|text| text[0] == b'.');
-            out.extend_from_slice(fraction.unwrap_or(b".000"));
-            out.push(b' ');
-            match zone {
-                b"Z" | b"+00:00" | b"" => out.extend_from_slice(b"UTC"),
-                zone => out.extend(zone.iter().filter(|byte| **byte != b':')),
-            }
+    if let Some(month) = month(time) {
+        let year = this_month.0 - i16::from(month > this_month.1);
+        let day = String::from_utf8_lossy(&time[4..6]).replace(' ', "0");
+        out.extend_from_slice(format!("{year}-{month:02}-{day} ").as_bytes());
+        out.extend_from_slice(&time[7..15]);
+        out.extend_from_slice(b".000 UTC");
+    } else {
+        let zone = time
+            .iter()
+            .skip(19)
+            .position(|byte| matches!(byte, b'Z' | b'+' | b'-'));
+        let (local, zone) = time.split_at(zone.map_or(time.len(), |at| at + 19));
+        out.extend_from_slice(&local[..local.len().min(19)]);
+        out[10] = b' ';
+        let fraction = local.get(19..23).filter(|text| text[0] == b'.');
+        out.extend_from_slice(fraction.unwrap_or(b".000"));
+        out.push(b' ');
+        match zone {
+            b"Z" | b"+00:00" | b"" => out.extend_from_slice(b"UTC"),
+            zone => out.extend(zone.iter().filter(|byte| **byte != b':')),
         }
     }
     out

@@ -13,16 +13,18 @@ use super::{
     Query, Sink, SkipCount, Statement, Text, TimeSeries, Who, Workload,
     activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
+    operands::{Sent, operand_values},
     prepared::Named,
+    request::request_and_tags,
     role::Traits,
-    statistics::{Filled, Names, Observed, QueryStatistics},
+    statistics::{Names, Observed, QueryStatistics},
     symbols::Symbols,
-    template::{Lookup, Operand, Slot, Template, Templates},
+    template::{Lookup, Slot, Templates},
     transaction::TransactionStep,
-    value::{self, Value},
+    value::Value,
     window::{Context, MAX_PARTS, Place, Step, Windows},
 };
-use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind, tags};
+use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind};
 
 /// Distinct fingerprints kept. Those seen later are counted under one reason, and their time is in no statistic.
 const MAX_QUERIES: usize = 100_000;
@@ -30,8 +32,6 @@ const MAX_QUERIES: usize = 100_000;
 const MAX_SAMPLE_BYTES: usize = 64 * 1024;
 /// Longest excerpt kept as an example of something skipped, bytes.
 const MAX_EXAMPLE_BYTES: usize = 200;
-/// Parameters of one execution that are looked at.
-const MAX_PARAMETERS: usize = 1024;
 /// New sessions after which the number of known ones is checked against its bound.
 const SESSIONS_PER_CHECK: usize = 1024;
 /// Distinct fingerprints, and names, that an emptied fold goes on to know; beyond, it starts anew.
@@ -689,82 +689,6 @@ impl Sink for Fold {
     }
 }
 
-/// One bound parameter: its number, and where its value stands in the list as logged.
-type Sent = (u16, u32, u32);
-
-/// Reads the operands' values in placeholder order into `values`, and counts them in the statistics.
-fn operand_values(
-    template: &Template,
-    parameters: &[u8],
-    statistics: &mut QueryStatistics,
-    sent: &mut Vec<Sent>,
-    values: &mut Vec<Value>,
-) {
-    values.clear();
-    sent.clear();
-    let mut reader = value::parameters(parameters);
-    while sent.len() < MAX_PARAMETERS
-        && let Some((number, start, end)) = reader.next_place()
-    {
-        sent.push((number, start as u32, end as u32));
-    }
-    let parameters = Parameters {
-        text: parameters,
-        sent,
-    };
-    for (at, operand) in template.operands.iter().enumerate() {
-        match *operand {
-            Operand::Literal { value, start, end } => {
-                let text = template.literal(start, end);
-                statistics.operand(at, Filled::Literal, Some((value, text)));
-                values.push(value);
-            }
-            Operand::Parameter { number, list_len } => {
-                let (value, text) = parameters.value(number, list_len);
-                statistics.operand(at, Filled::Parameter, text.map(|text| (value, text)));
-                values.push(value);
-            }
-        }
-    }
-}
-
-/// The bound parameters of one execution.
-struct Parameters<'a> {
-    text: &'a [u8],
-    sent: &'a [Sent],
-}
-
-impl<'a> Parameters<'a> {
-    fn text(&self, (_, start, end): Sent) -> &'a [u8] {
-        &self.text[start as usize..end as usize]
-    }
-
-    /// The value of parameter `$number`, or of the list that starts with it.
-    fn value(&self, number: u16, list_len: u32) -> (Value, Option<&'a [u8]>) {
-        let at = usize::from(number).wrapping_sub(1);
-        // parameters stand in order, so $n is the nth, unless the list was cut
-        let found = match self.sent.get(at) {
-            Some(sent) if sent.0 == number => Some(*sent),
-            _ => self.sent.iter().find(|sent| sent.0 == number).copied(),
-        };
-        let Some(found) = found else {
-            return (Value::default(), None);
-        };
-        let text = self.text(found);
-        if list_len == 1 {
-            return (Value::of(text), Some(text));
-        }
-        let end = at.saturating_add(list_len as usize).min(self.sent.len());
-        let elements: Vec<Value> = self.sent[at.min(end)..end]
-            .iter()
-            .map(|sent| Value::of(self.text(*sent)))
-            .collect();
-        let mut value = Value::list(&elements);
-        value.width = list_len.max(2);
-        (value, Some(text))
-    }
-}
-
 /// Fills in the key from the operands' values.
 fn keyed(step: &mut Step, traits: &Traits, values: &[Value]) {
     let value = |at: u16| values.get(usize::from(at)).copied().unwrap_or_default();
@@ -819,33 +743,6 @@ fn transaction_hash(id: &[u8]) -> u64 {
         0
     } else {
         xxhash_rust::xxh3::xxh3_64(id)
-    }
-}
-
-/// The request's id (hashed; 0 for none) and the other tags (`key=value`) of the statement's comments.
-fn request_and_tags(text: &[u8]) -> (u64, Vec<String>) {
-    if memchr::memmem::find(text, b"/*").is_none() && memchr::memmem::find(text, b"--").is_none() {
-        return (0, Vec::new());
-    }
-    let mut request = 0;
-    let mut labels: Vec<String> = Vec::new();
-    for (key, value) in tags(text) {
-        match request_id(&key, &value) {
-            Some(id) => request = xxhash_rust::xxh3::xxh3_64(id.as_bytes()) | 1,
-            None => labels.push(format!("{key}={value}")),
-        }
-    }
-    labels.sort();
-    (request, labels)
-}
-
-/// The part of a tag that names one request: the trace id of `traceparent`, a request's or a job's id.
-fn request_id<'a>(key: &str, value: &'a str) -> Option<&'a str> {
-    match key.to_ascii_lowercase().as_str() {
-        "traceparent" => value.split('-').nth(1).filter(|id| id.len() >= 16),
-        "trace_id" | "traceid" | "request_id" | "requestid" | "x_request_id" | "req_id"
-        | "job_id" | "jobid" | "jid" => Some(value).filter(|id| !id.is_empty()),
-        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use pgassay::{
     },
     cli::{self, ColorChoice, Command, DemoArgs},
     demo::{self, Fault, Reference},
-    finding::{ChangeAction, Finding, Severity},
+    finding::{ChangeAction, Confidence, Finding, Severity},
     sql::normalise,
 };
 
@@ -86,6 +86,8 @@ fn assert_nothing_else(reference: &Reference, findings: &[Finding]) {
             .subject
             .fingerprint
             .is_some_and(|query| healthy.contains(&query));
+        // four workers share connections within milliseconds: a look-up a request behind another's list is not told apart for sure
+        let accused = accused && finding.confidence == Confidence::High;
         assert!(
             !accused,
             "a healthy statement is accused: {}",
@@ -119,11 +121,19 @@ async fn whole_demo(name: &str) {
         .migrate(&before.conclusion.report, &context)
         .await
         .unwrap();
-    let n_changes: usize = findings
+    let changes: Vec<_> = findings
         .iter()
-        .map(|finding| finding.remedy.changes.len())
-        .sum();
-    assert_eq!(applied.len(), n_changes, "one migration a change");
+        .flat_map(|finding| &finding.remedy.changes)
+        .collect();
+    let extensions: BTreeSet<_> = changes
+        .iter()
+        .filter_map(|change| change.extension.as_ref())
+        .collect();
+    assert_eq!(
+        applied.len(),
+        changes.len() + extensions.len(),
+        "one migration a change, and one an extension"
+    );
 
     let after = stage.act("after", &context).await.unwrap();
     assert_eq!(before.driven.n_requests, reference.n_requests());

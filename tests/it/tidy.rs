@@ -37,7 +37,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "advise", "catalog", "db", "plan", "server", "snapshot", "sql",
         ],
     ),
-    ("demo", &["catalog", "db", "finding", "server", "workload"]),
+    (
+        "demo",
+        &["catalog", "db", "finding", "server", "sql", "workload"],
+    ),
 ];
 
 /// Modules that wire the others together, and may import anything.

@@ -104,9 +104,7 @@ fn with_literals(cases: &[Case], before: &[Measured]) -> Workload {
 
 fn from_pg_stat_statements(cases: &[Case], before: &[Measured]) -> Workload {
     let entries = cases.iter().zip(before).map(|(case, before)| PgssEntry {
-        text: pgassay::sql::normalise(case.sql.as_bytes())
-            .text
-            .into(),
+        text: pgassay::sql::normalise(case.sql.as_bytes()).text,
         stats: PgssStats {
             n_calls: case.n_calls,
             total_ms: before.ms * case.n_calls as f64,

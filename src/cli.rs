@@ -98,7 +98,6 @@ Examples:
 const CAPTURE_EXAMPLES: &str = "\
 Examples:
   pgassay capture --database-url \"$URL\" -o shop.pgassay
-  pgassay capture --database-url \"$URL\" --for 10m -o shop.pgassay      # statements of these ten minutes alone
   pgassay capture --show shop.pgassay                                   # what values a file holds
 
 A role with pg_monitor and pg_read_all_data sees all but extended statistics and GIN counters; a superuser sees everything.";

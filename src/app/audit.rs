@@ -524,6 +524,7 @@ impl Request<'_> {
                 min_calls: self.filters.min_calls.or(file.min_calls).unwrap_or(0),
                 show_literals: self.show_literals,
                 round_trip_ms: self.judge.rtt,
+                budgets: self.config.budgets(),
             },
             rules,
             scope: scope(self.filters),

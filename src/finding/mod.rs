@@ -3,6 +3,7 @@
 mod baseline;
 mod evidence;
 mod locate;
+mod pattern;
 mod remedy;
 mod report;
 mod visible;
@@ -13,6 +14,7 @@ pub use evidence::{
     TimelineEntry, Verified,
 };
 pub use locate::{Locator, caller};
+pub use pattern::glob;
 pub use remedy::{ChangeAction, IndexChange, Remedy, RemedyKind};
 pub use report::{
     Ignored, LeftAlone, Observation, Report, RuleMeta, RuleOutcome, RuleStatus, RunCost,
@@ -108,7 +110,11 @@ impl Finding {
             subject.columns.join(","),
             subject.index.clone().unwrap_or_default(),
         ];
-        identity.extend(subject.fingerprint.map(|f| f.to_string()));
+        // a budget is the same one whatever the worst unit's statement is
+        match &subject.budget {
+            Some(budget) => identity = vec![self.rule.to_owned(), budget.clone()],
+            None => identity.extend(subject.fingerprint.map(|f| f.to_string())),
+        }
         identity.extend(self.remedy.changes.iter().map(IndexChange::identity));
         let hash = xxhash_rust::xxh3::xxh3_64(identity.join("\u{1f}").as_bytes());
         format!("{}-{hash:016x}", self.rule)
@@ -128,12 +134,17 @@ pub struct Subject {
     pub fingerprint: Option<Fingerprint>,
     /// Normalised text of that query.
     pub query: Option<String>,
+    /// A budget as `pgassay.toml` names it, and its limit.
+    pub budget: Option<String>,
 }
 
 impl Subject {
     /// `public.jobs (country, employment_type)`, or the index's name. Raw text.
     #[must_use]
     pub fn in_words(&self) -> String {
+        if let Some(budget) = &self.budget {
+            return format!("budget {budget}");
+        }
         match (&self.index, &self.relation, self.columns.as_slice()) {
             (Some(index), Some(relation), _) => format!("{index} on {relation}"),
             (Some(index), None, _) => index.clone(),

@@ -137,6 +137,8 @@ struct SubjectEntry<'a> {
     index: Option<&'a str>,
     fingerprint: Option<String>,
     query: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -263,6 +265,7 @@ impl<'a> From<&'a Finding> for FindingEntry<'a> {
                 index: subject.index.as_deref(),
                 fingerprint: subject.fingerprint.map(|f| f.to_string()),
                 query: subject.query.as_deref(),
+                budget: subject.budget.as_deref(),
             },
             message: &finding.message,
             impact: ImpactEntry {

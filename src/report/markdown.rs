@@ -5,9 +5,7 @@ use super::{
     escape::{markdown_block, markdown_code, markdown_text},
     figures, words,
 };
-use crate::finding::{
-    Evidence, Finding, IndexEvidence, NPlusOneEvidence, Report, RuleStatus, TopQuery,
-};
+use crate::finding::{Evidence, Finding, IndexEvidence, NPlusOneEvidence, Report, TopQuery};
 
 pub(super) static OUTPUT: Output = Output {
     name: "markdown",
@@ -207,7 +205,15 @@ fn map(facts: &serde_json::Map<String, serde_json::Value>) -> String {
         .iter()
         .map(|(name, value)| {
             let name = markdown_text(&words::name(name));
-            format!("- {name}: {}\n", markdown_code(&words::value(value)))
+            match words::value_lines(value).as_slice() {
+                [line] => format!("- {name}: {}\n", markdown_code(line)),
+                lines => {
+                    let items = lines
+                        .iter()
+                        .map(|line| format!("  - {}\n", markdown_code(line)));
+                    format!("- {name}:\n{}", items.collect::<String>())
+                }
+            }
         })
         .collect();
     lines.concat()
@@ -219,16 +225,9 @@ fn not_judged(report: &Report) -> String {
         let text = markdown_text(&words::ignored(ignored));
         lines.push(format!("- ignored, as asked: {text}\n"));
     }
-    for rule in report
-        .rules
-        .iter()
-        .filter(|rule| rule.status != RuleStatus::Ran)
-    {
-        lines.push(format!(
-            "- {}: {}\n",
-            markdown_code(rule.meta.id),
-            markdown_text(&words::lacking(rule))
-        ));
+    for (why, rules) in words::lacking_by_reason(report) {
+        let rules: Vec<String> = rules.into_iter().map(markdown_code).collect();
+        lines.push(format!("- {}: {}\n", rules.join(", "), markdown_text(&why)));
     }
     for skip in &report.summary.skipped {
         lines.push(format!(

@@ -12,7 +12,7 @@ use super::{
     figures, words,
 };
 use crate::{
-    finding::{Report, RuleStatus, ServerSummary, Skipped},
+    finding::{Report, ServerSummary, Skipped},
     plan::WhatIfKind,
 };
 
@@ -114,20 +114,17 @@ fn left_alone(report: &Report, page: &mut Page) {
 }
 
 fn not_judged(report: &Report, page: &mut Page) {
-    let lacking = || {
-        report
-            .rules
-            .iter()
-            .filter(|rule| rule.status != RuleStatus::Ran)
-    };
+    let lacking = words::lacking_by_reason(report);
     let skipped = &report.summary.skipped;
-    if lacking().next().is_none() && skipped.is_empty() {
+    if lacking.is_empty() && skipped.is_empty() {
         return;
     }
     page.heading("Not judged, or only in part");
-    for rule in lacking() {
-        let label = format!("   {:<24} ", rule.meta.id);
-        page.paragraph(&label, &terminal_line(&words::lacking(rule)));
+    for (why, rules) in lacking {
+        page.paragraph(
+            "   ",
+            &format!("{}: {}", rules.join(", "), terminal_line(&why)),
+        );
     }
     for skip in skipped.iter().take(MAX_SKIPPED_SHOWN) {
         let label = format!("   {:>24} ", format!("{} ×", figures::count(skip.n)));

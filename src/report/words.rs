@@ -262,6 +262,20 @@ pub(super) fn lacking(rule: &RuleOutcome) -> String {
     }
 }
 
+/// Rules that were not, or not fully, judged, by why: in order of the first rule with that reason.
+pub(super) fn lacking_by_reason(report: &Report) -> Vec<(String, Vec<&'static str>)> {
+    let mut groups: Vec<(String, Vec<&'static str>)> = Vec::new();
+    let outcomes = report.rules.iter();
+    for rule in outcomes.filter(|rule| rule.status != RuleStatus::Ran) {
+        let why = lacking(rule);
+        match groups.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, rules)) => rules.push(rule.meta.id),
+            None => groups.push((why, vec![rule.meta.id])),
+        }
+    }
+    groups
+}
+
 /// How a finding stands against the baseline; `None` where there is none.
 pub(super) fn standing(report: &Report, finding: &Finding) -> Option<String> {
     let standing = report.standing.as_ref()?;
@@ -323,6 +337,18 @@ pub(super) fn others(finding: &Finding) -> &'static str {
         _ => "replaces",
     }
 }
+
+/// A fact's value as lines: a list that is long has an item on each.
+pub(super) fn value_lines(value: &serde_json::Value) -> Vec<String> {
+    let whole = self::value(value);
+    match value.as_array() {
+        Some(items) if whole.chars().count() > MAX_LIST => items.iter().map(self::value).collect(),
+        _ => vec![whole],
+    }
+}
+
+/// A list longer than this is not told in one line, characters.
+const MAX_LIST: usize = 70;
 
 /// A fact's value without JSON's quotes.
 pub(super) fn value(value: &serde_json::Value) -> String {

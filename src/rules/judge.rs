@@ -327,6 +327,12 @@ fn notes(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Vec<Strin
     if audit.snapshot.catalog.is_some() && (audit.advice.what_if == WhatIfKind::None || stopped) {
         notes.push(format!("candidates: {}", audit.advice.pricing));
     }
+    let n_more_units = audit.snapshot.workload.pace.n_more_units;
+    if n_more_units > 0 && !audit.settings.budgets.is_empty() {
+        notes.push(format!(
+            "budgets: {n_more_units} units of work were not held against them: too many different tags"
+        ));
+    }
     let server = audit.snapshot.catalog.as_ref().map(|c| &c.server);
     for input in &audit.snapshot.workload.inputs {
         if input.kind == InputKind::Log {

@@ -1,6 +1,7 @@
 //! The rules: one file each, listed once here. A rule is a pure function from an [`Audit`] to findings; it cannot fail and reaches nothing outside.
 
 mod application_stall;
+mod budget_exceeded;
 mod clients;
 mod connection_churn;
 mod connection_leak;
@@ -33,6 +34,7 @@ mod unindexed_foreign_key;
 mod unprepared_repeats;
 mod unused_index;
 
+pub use budget_exceeded::Budget;
 pub use judge::judge;
 pub use needs::Need;
 pub use scope::Scope;
@@ -46,6 +48,7 @@ use crate::{
 /// All rules, sorted by id. Help, docs, `--rule` values and SARIF's metadata derive from this list.
 pub static RULES: &[&Rule] = &[
     &application_stall::RULE,
+    &budget_exceeded::RULE,
     &connection_churn::RULE,
     &connection_leak::RULE,
     &duplicate_index::RULE,
@@ -95,10 +98,27 @@ pub struct Settings {
     pub show_literals: bool,
     /// `--rtt`: a network round trip between application and database, ms; `None` takes [`ROUND_TRIP_MS`].
     pub round_trip_ms: Option<f64>,
+    /// `[budgets]` of `pgassay.toml`.
+    pub budgets: Vec<Budget>,
 }
 
 /// A network round trip between application and database within one data centre, ms, where none was given.
 pub const ROUND_TRIP_MS: f64 = 0.5;
+
+impl Settings {
+    /// What the rules' examples are run with: the defaults, and a budget for the rule that knows none by itself.
+    #[must_use]
+    pub fn of_examples() -> Self {
+        Self {
+            budgets: vec![Budget {
+                pattern: "route=/budget".to_owned(),
+                max_queries: Some(4),
+                max_repeats: None,
+            }],
+            ..Self::default()
+        }
+    }
+}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -108,6 +128,7 @@ impl Default for Settings {
             min_calls: 0,
             show_literals: false,
             round_trip_ms: None,
+            budgets: Vec::new(),
         }
     }
 }

@@ -48,7 +48,7 @@ pub use model::{
     InputFacts, InputKind, LogStats, ParameterSample, PgssEntry, PgssFacts, PgssStats,
     PlaceholderFacts, ProtocolCounts, Query, Share, SkipCount, Workload,
 };
-pub use pace::{Pace, Series, Stall, Unit, Wait};
+pub use pace::{Pace, Peak, Series, Stall, Unit, Wait};
 pub use prepared::{Phase, PlanPhases};
 pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,

@@ -16,6 +16,8 @@ use crate::sql::Fingerprint;
 
 /// Entries of each kind kept apart; later ones are counted in `n_more`.
 const MAX_ENTRIES: usize = 512;
+/// The same for kinds of units: a test suite has one a test. Later ones are counted in `n_more_units`.
+const MAX_UNITS: usize = 8_192;
 /// Pauses within a transaction below this are not remembered, microseconds: round trips and rendering take them everywhere.
 const MIN_PAUSE_US: i64 = 100_000;
 /// Different look-ups by one value in a row from which on they are remembered.
@@ -46,6 +48,9 @@ pub struct Pace {
     pub units: Vec<Unit>,
     /// Entries beyond those kept apart.
     pub n_more: u64,
+    /// Units of work whose kind was not kept apart.
+    #[serde(default)]
+    pub n_more_units: u64,
 }
 
 /// Transactions with a long pause.
@@ -122,25 +127,32 @@ pub struct Stall {
 pub struct Unit {
     /// The application.
     pub application: String,
-    /// Route, test, job … as `key=value key=value`; empty without tags.
-    pub tags: String,
+    /// Route, test, job … as `key=value`, sorted.
+    pub tags: Vec<String>,
     /// What bounds them.
     pub bound: WindowBound,
     /// Units of work.
     pub n: u64,
     /// Statements in all of them.
     pub n_statements: u64,
-    /// Most statements in one.
-    pub n_statements_max: u64,
-    /// Most executions of one statement in one.
-    pub n_repeats_max: u64,
-    /// That statement.
+    /// The unit with most statements; `n` counts them.
+    pub longest: Peak,
+    /// The unit that executed one statement most often; `n` counts these executions.
+    pub most_repeats: Peak,
+}
+
+/// The worst of its kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Peak {
+    /// How many.
+    pub n: u64,
+    /// The statement that was executed most often.
     pub repeated: Fingerprint,
-    /// Session of the unit with most statements.
+    /// Session of the unit.
     pub session: String,
     /// File and line of its first statement.
     pub origin: (u32, u64),
-    /// Its statements in order, runs of the same counted: the first 20.
+    /// Its statements in order, runs of the same counted: the first 20 runs.
     pub timeline: Vec<(Fingerprint, u64)>,
 }
 
@@ -183,6 +195,7 @@ pub(super) struct Pacer {
     units: Map<(u32, u32, WindowBound), Unit>,
     pulses: Vec<Pulse>,
     n_more: u64,
+    n_more_units: u64,
 }
 
 impl Tenure {
@@ -293,7 +306,7 @@ impl Pacer {
 
     /// One closed window.
     pub(super) fn window(&mut self, steps: &[Step], bound: WindowBound, context: Context<'_>) {
-        self.unit(steps, bound, context);
+        self.units(steps, bound, context);
         let mut run: Vec<u32> = Vec::new();
         let mut first = 0;
         for (at, step) in steps.iter().enumerate() {
@@ -347,38 +360,44 @@ impl Pacer {
         }
     }
 
+    /// Counts one unit of work, or the several of a window that only idle time bounds and whose tags say that it holds several.
+    fn units(&mut self, steps: &[Step], bound: WindowBound, context: Context<'_>) {
+        match bound {
+            WindowBound::Idle => {
+                for steps in steps.chunk_by(|a, b| a.label == b.label) {
+                    self.unit(steps, bound, context);
+                }
+            }
+            _ => self.unit(steps, bound, context),
+        }
+    }
+
     fn unit(&mut self, steps: &[Step], bound: WindowBound, context: Context<'_>) {
         let Some(first) = steps.first() else { return };
         let key = (first.client, first.label, bound);
+        if self.units.len() >= MAX_UNITS && !self.units.contains_key(&key) {
+            self.n_more_units += 1;
+            return;
+        }
         let symbols = context.symbols;
-        let Some(unit) = entry(&mut self.units, &mut self.n_more, key, || Unit {
+        let unit = self.units.entry(key).or_insert_with(|| Unit {
             application: symbols.application(first.client).to_owned(),
-            tags: symbols.tags(first.label).join(" "),
+            tags: symbols.tags(first.label).to_vec(),
             bound,
             ..Unit::default()
-        }) else {
-            return;
-        };
+        });
         let n = steps.len() as u64;
         unit.n += 1;
         unit.n_statements += n;
-        if n <= unit.n_statements_max {
-            return;
+        // no statement runs more often than there are statements
+        if n > unit.longest.n || n > unit.most_repeats.n {
+            let (repeated, n_repeats) = most_repeated(steps);
+            for (peak, n) in [(&mut unit.longest, n), (&mut unit.most_repeats, n_repeats)] {
+                if n > peak.n {
+                    *peak = Peak::of(steps, n, repeated, context);
+                }
+            }
         }
-        unit.n_statements_max = n;
-        symbols.session(first.session).clone_into(&mut unit.session);
-        unit.origin = (first.origin.file, first.origin.line);
-        let mut sorted: Vec<u32> = steps.iter().map(|step| step.query).collect();
-        sorted.sort_unstable();
-        let most = sorted.chunk_by(|a, b| a == b).max_by_key(|run| run.len());
-        unit.n_repeats_max = most.map_or(0, <[u32]>::len) as u64;
-        let fingerprint = |query: u32| context.known[query as usize].fingerprint;
-        unit.repeated = most.map(|run| fingerprint(run[0])).unwrap_or_default();
-        unit.timeline = steps
-            .chunk_by(|a, b| a.query == b.query)
-            .take(MAX_TIMELINE)
-            .map(|run| (fingerprint(run[0].query), run.len() as u64))
-            .collect();
     }
 
     /// The facts, in an order of their own.
@@ -408,12 +427,41 @@ impl Pacer {
             stalls: std::mem::take(&mut self.stalls).into_values().collect(),
             units: std::mem::take(&mut self.units).into_values().collect(),
             n_more: self.n_more,
+            n_more_units: self.n_more_units,
         };
         pace.waits.sort_by_key(|wait| (wait.origin, wait.before));
         pace.series.sort_by_key(|series| series.origin);
         pace.stalls.sort_by_key(|stall| stall.origin);
-        pace.units.sort_by_key(|unit| (unit.origin, unit.bound));
+        pace.units
+            .sort_by_key(|unit| (unit.longest.origin, unit.bound));
         pace
+    }
+}
+
+/// The query that was executed most often, and how often.
+fn most_repeated(steps: &[Step]) -> (u32, u64) {
+    let mut sorted: Vec<u32> = steps.iter().map(|step| step.query).collect();
+    sorted.sort_unstable();
+    let runs = sorted.chunk_by(|a, b| a == b);
+    runs.max_by_key(|run| run.len())
+        .map_or((0, 0), |run| (run[0], run.len() as u64))
+}
+
+impl Peak {
+    fn of(steps: &[Step], n: u64, repeated: u32, context: Context<'_>) -> Self {
+        let first = &steps[0];
+        let fingerprint = |query: u32| context.known[query as usize].fingerprint;
+        Self {
+            n,
+            repeated: fingerprint(repeated),
+            session: context.symbols.session(first.session).to_owned(),
+            origin: (first.origin.file, first.origin.line),
+            timeline: steps
+                .chunk_by(|a, b| a.query == b.query)
+                .take(MAX_TIMELINE)
+                .map(|run| (fingerprint(run[0].query), run.len() as u64))
+                .collect(),
+        }
     }
 }
 

@@ -9,6 +9,11 @@ use pgassay::{
 use crate::support::{self, Database, auditing, logs};
 
 #[tokio::test]
+async fn examples_of_budget_exceeded() {
+    run("budget-exceeded").await;
+}
+
+#[tokio::test]
 async fn examples_of_duplicate_index() {
     run("duplicate-index").await;
 }
@@ -188,7 +193,7 @@ async fn run(id: &str) {
 
 /// An example without a database: the log says it all.
 fn on_log_alone(rule: &Rule, example: &Example) {
-    let (snapshot, settings) = (logs::snapshot_of(example.log), Settings::default());
+    let (snapshot, settings) = (logs::snapshot_of(example.log), Settings::of_examples());
     let findings = (rule.check)(&Audit {
         snapshot: &snapshot,
         advice: &Advice::default(),

@@ -263,6 +263,65 @@ fn a_statement_can_ask_to_be_left_alone() {
 }
 
 #[test]
+fn a_budget_fails_the_check_with_the_worst_request() {
+    let project = Project::new();
+    let tag = |route: &str| format!(" /*route='{route}'*/");
+    project
+        .write("a.log", &log_with_loop(3, &tag("GET /books")))
+        .write("worker.log", &log_with_loop(6, ""))
+        .write(
+            "pgassay.toml",
+            "[budgets]\n\"route=GET /boo*\" = { max-queries = 4, max-repeats = 3 }\n\"*\" = { max-queries = 5 }\n",
+        );
+    let check = |log: &str| project.run(&["check", log, "--rule", "budget-exceeded"]);
+    let (code, stdout, stderr) = check("a.log");
+    assert_eq!(code, 0, "within the budget: {stdout}{stderr}");
+    let (code, stdout, stderr) = check("worker.log");
+    assert_eq!(
+        code, 0,
+        "without tags and transaction nobody knows where a request ends: {stdout}{stderr}"
+    );
+
+    project.write("a.log", &log_with_loop(4, &tag("GET /books")));
+    let (code, stdout, stderr) = check("a.log");
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    for expected in [
+        "2 findings (2 errors",
+        "route=GET /books executed 5 statements in one unit of work, the budget of \"route=GET /boo*\" is 4",
+        "route=GET /books executed one statement 4 times",
+        "4 × select id, name from authors where id = $1",
+        "a.log:1",
+    ] {
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+    let report = || {
+        let (_, json, _) = project.run(&[
+            "check",
+            "a.log",
+            "--rule",
+            "budget-exceeded",
+            "--format",
+            "json",
+        ]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let ids = json["findings"].as_array().unwrap().iter();
+        ids.map(|finding| finding["id"].clone()).collect::<Vec<_>>()
+    };
+    let before = report();
+    project.write("a.log", &log_with_loop(5, &tag("GET /books?page=2")));
+    let after = report();
+    assert_eq!(
+        (before.len(), after.len()),
+        (2, 3),
+        "now the budget of everything, too"
+    );
+    assert!(
+        before.iter().all(|id| after.contains(id)),
+        "the same budgets, by whatever page"
+    );
+}
+
+#[test]
 fn several_outputs_come_from_one_run() {
     let project = Project::new();
     project.write("a.log", &log_with_loop(20, ""));

@@ -6,7 +6,7 @@ use toml::Spanned;
 use super::{Config, line_of, model::Ignore};
 use crate::{
     app::Context,
-    finding::{Evidence, Finding, Ignored, Report, RuleStatus},
+    finding::{Evidence, Finding, Ignored, Report, RuleStatus, glob},
     sql::Fingerprint,
     workload::Workload,
 };
@@ -143,44 +143,4 @@ fn is_ignored_inline(finding: &Finding, workload: &Workload) -> bool {
         .map(|s| s.n)
         .sum();
     n * 2 > log.n_calls
-}
-
-/// Does the text match the pattern, in which `*` stands for any characters?
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_stand_for_any_characters() {
-        for (pattern, text, expected) in [
-            ("public.books", "public.books", true),
-            ("public.books", "public.books2", false),
-            ("*.books", "public.books", true),
-            ("events_*", "events_2026_01", true),
-            ("/a/*/c*", "/a/b/cd", true),
-            ("/a/*/c", "/a/b/d", false),
-            ("a*a", "a", false),
-            ("*", "", true),
-        ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
-        }
-    }
 }

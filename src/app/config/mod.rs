@@ -14,7 +14,7 @@ use super::{Context, Error, ErrorKind, path_text};
 use crate::{
     cli::FailOn,
     finding::{Report, Severity},
-    rules::RULES,
+    rules::{Budget, RULES},
     sql::Fingerprint,
     workload::Workload,
 };
@@ -108,6 +108,12 @@ impl Config {
             };
             return Err(self.wrong(ignore.span().start, message));
         }
+        for (pattern, budget) in &file.budgets {
+            if budget.max_queries.is_none() && budget.max_repeats.is_none() {
+                let message = "a budget needs a limit: max-queries or max-repeats";
+                return Err(self.wrong(pattern.span().start, message));
+            }
+        }
         Ok(())
     }
 
@@ -178,6 +184,18 @@ impl Config {
     /// `[thresholds]`
     pub(super) fn thresholds(&self) -> &model::Thresholds {
         &self.file.thresholds
+    }
+
+    /// `[budgets]`, in order of their patterns.
+    pub(super) fn budgets(&self) -> Vec<Budget> {
+        let budgets = self.file.budgets.iter();
+        budgets
+            .map(|(pattern, budget)| Budget {
+                pattern: pattern.get_ref().clone(),
+                max_queries: budget.max_queries,
+                max_repeats: budget.max_repeats,
+            })
+            .collect()
     }
 
     /// Is a rule switched off?
@@ -254,6 +272,7 @@ mod tests {
         assert_eq!(config.logs(), [PathBuf::from("ci/log/test.log")]);
         assert_eq!(config.file.ignore.len(), 1);
         assert!(config.is_off("unused-index"));
+        assert_eq!(config.budgets().len(), 2);
     }
 
     #[test]
@@ -290,6 +309,10 @@ mod tests {
             (
                 "[[ignore]]\nfingerprint = \"xyz\"\nreason = \"x\"",
                 "ci/pgassay.toml:2: \"xyz\" is no fingerprint",
+            ),
+            (
+                "[budgets]\n\"*\" = {}",
+                "ci/pgassay.toml:2: a budget needs a limit",
             ),
             ("[check\n", "ci/pgassay.toml:1: "),
             ("[inputs]\nlogs = [", "ci/pgassay.toml:2: "),

@@ -15,6 +15,8 @@ pub(in crate::app) struct File {
     pub(in crate::app) rules: BTreeMap<Spanned<String>, RuleLevel>,
     pub(in crate::app) thresholds: Thresholds,
     pub(in crate::app) ignore: Vec<Spanned<Ignore>>,
+    /// By pattern.
+    pub(in crate::app) budgets: BTreeMap<Spanned<String>, Budget>,
 }
 
 /// What is read when the command line names nothing.
@@ -83,4 +85,12 @@ pub(in crate::app) struct Ignore {
     pub(in crate::app) reason: String,
     /// First day on which it no longer counts, as YYYY-MM-DD.
     pub(in crate::app) expires: Option<Spanned<String>>,
+}
+
+/// What one request, test or job may do.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(in crate::app) struct Budget {
+    pub(in crate::app) max_queries: Option<u64>,
+    pub(in crate::app) max_repeats: Option<u64>,
 }

@@ -176,12 +176,15 @@ fn index(evidence: &IndexEvidence, others: &str, page: &mut Page) {
 
 fn map(facts: &serde_json::Map<String, serde_json::Value>, page: &mut Page) {
     for (name, value) in facts {
-        let label = terminal_line(&words::name(name));
-        page.excerpt(
-            &format!("   {label:<LABEL$} "),
-            &terminal_line(&words::value(value)),
-            MAX_QUERY_LINES,
-        );
+        let mut label = terminal_line(&words::name(name));
+        for line in words::value_lines(value) {
+            page.excerpt(
+                &format!("   {label:<LABEL$} "),
+                &terminal_line(&line),
+                MAX_QUERY_LINES,
+            );
+            label.clear();
+        }
     }
 }
 

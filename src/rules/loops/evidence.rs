@@ -107,6 +107,7 @@ pub(in crate::rules) fn finding(
             index: None,
             fingerprint: Some(found.child.fingerprint),
             query: Some(found.child.text.clone()),
+            budget: None,
         },
     }
 }

@@ -86,6 +86,7 @@ impl Told<'_> {
                 index: None,
                 fingerprint: self.query.map(|query| query.fingerprint),
                 query: self.query.map(|query| query.text.clone()),
+                budget: None,
             },
         }
     }

@@ -174,7 +174,7 @@ pub struct AuditArgs {
     /// In place of the database.
     #[command(flatten)]
     pub twin: TwinArgs,
-    /// Query log, or a .sql file of statements; - is stdin. Repeatable
+    /// Query log, folder or 'pattern*' of logs, or a .sql file of statements; - is stdin. Repeatable
     #[arg(long = "log", value_name = "FILE", help_heading = "Inputs")]
     pub logs: Vec<PathBuf>,
     /// Read pg_stat_statements twice, so long apart, and judge what ran in between
@@ -200,7 +200,7 @@ pub struct AuditArgs {
 /// `pgassay check`
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Query logs, or .sql files of statements; - is stdin [default: those of pgassay.toml]
+    /// Query logs, folders or 'patterns*' of logs, or .sql files of statements; - is stdin [default: those of pgassay.toml]
     #[arg(value_name = "LOG")]
     pub logs: Vec<PathBuf>,
     /// The database.
@@ -261,7 +261,7 @@ pub struct MigrateArgs {
     /// In place of the database.
     #[command(flatten)]
     pub twin: TwinArgs,
-    /// Query log for the audit. Repeatable
+    /// Query log, folder or 'pattern*' of logs for the audit. Repeatable
     #[arg(
         long = "log",
         value_name = "FILE",
@@ -503,6 +503,9 @@ pub struct FilterArgs {
     /// Only statements of this application_name (logs only). Repeatable
     #[arg(long, value_name = "NAME")]
     pub application: Vec<String>,
+    /// Only statements of this database (logs only). Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub database: Vec<String>,
     /// Only this statement, by its fingerprint. Repeatable
     #[arg(long, value_name = "HEX", value_parser = Fingerprint::from_str)]
     pub fingerprint: Vec<Fingerprint>,

@@ -49,6 +49,7 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
     gathered.snapshot.workload = from_logs.workload;
     gathered.n_logs = from_logs.n_read;
     gathered.failed = from_logs.failed;
+    gathered.notes = from_logs.notes;
     if let Some(captured) = inputs.captured {
         gathered.restore(*captured, inputs.statements);
     }

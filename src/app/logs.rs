@@ -1,6 +1,7 @@
 //! Query logs: opened here, read and folded off the event loop; a file that can't be read leaves the others.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -13,11 +14,15 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
-use super::{Context, Error, ErrorKind, path_text};
+use super::{
+    Context, Error, ErrorKind,
+    inputs::{self, Arranged, LogFile},
+    path_text,
+};
 use crate::{
     cli::{FilterArgs, LogArgs},
     source::{self, FORMATS, Input, SourceError, WRAPPINGS},
-    workload::{Event, Fold, Origin, Sink, Statement, Workload},
+    workload::{Event, Fact, FactKind, Fold, InputFacts, Origin, Sink, Statement, Who, Workload},
 };
 
 /// How often the progress bar moves.
@@ -26,7 +31,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Logs to read, and how.
 #[derive(Debug, Clone, Default)]
 pub struct LogInputs {
-    /// Files in order; `-` is stdin.
+    /// Files, folders and patterns; `-` is stdin.
     pub files: Vec<PathBuf>,
     /// `--log-format`
     pub format: Option<String>,
@@ -57,6 +62,8 @@ pub struct LogFilter {
     pub users: Vec<String>,
     /// Only statements of these applications; all when empty.
     pub applications: Vec<String>,
+    /// Only statements of these databases; all when empty.
+    pub databases: Vec<String>,
     /// Nothing logged before, microseconds since the epoch.
     pub since_us: Option<i64>,
     /// Nothing logged after, microseconds since the epoch.
@@ -71,6 +78,8 @@ pub(super) struct ReadLogs {
     pub(super) n_read: usize,
     /// Files that gave nothing.
     pub(super) failed: Vec<Error>,
+    /// Files that were left out, and why.
+    pub(super) notes: Vec<String>,
 }
 
 impl LogInputs {
@@ -98,6 +107,7 @@ impl LogInputs {
             filter: LogFilter {
                 users: filters.user.clone(),
                 applications: filters.application.clone(),
+                databases: filters.database.clone(),
                 since_us: time("--since", &log.since)?,
                 until_us: time("--until", &log.until)?,
             },
@@ -134,10 +144,11 @@ pub(super) async fn read(logs: LogInputs, context: &Context) -> ReadLogs {
         return ReadLogs::default();
     }
     let n_read = Arc::new(AtomicU64::new(0));
-    let bar = context.byte_bar("reading logs", n_bytes(&logs.files));
+    let found = inputs::expand(&logs.files);
+    let bar = context.byte_bar("reading logs", n_bytes(&found.files));
     let mut reading = tokio::task::spawn_blocking({
         let n_read = Arc::clone(&n_read);
-        move || read_now(logs, &n_read)
+        move || read_now(logs, found, &n_read)
     });
     loop {
         tokio::select! {
@@ -150,12 +161,14 @@ pub(super) async fn read(logs: LogInputs, context: &Context) -> ReadLogs {
 }
 
 /// Bytes on disk of the files whose size is known.
-fn n_bytes(files: &[PathBuf]) -> u64 {
-    let sizes = files.iter().filter_map(|path| fs::metadata(path).ok());
+fn n_bytes(files: &[LogFile]) -> u64 {
+    let sizes = files
+        .iter()
+        .filter_map(|file| fs::metadata(&file.path).ok());
     sizes.map(|facts| facts.len()).sum()
 }
 
-fn read_now(logs: LogInputs, n_read: &Arc<AtomicU64>) -> ReadLogs {
+fn read_now(logs: LogInputs, found: Arranged, n_read: &Arc<AtomicU64>) -> ReadLogs {
     let options = match options(&logs) {
         Ok(options) => options,
         Err(error) => {
@@ -165,7 +178,13 @@ fn read_now(logs: LogInputs, n_read: &Arc<AtomicU64>) -> ReadLogs {
             };
         }
     };
-    let inputs = logs.files.iter().map(|path| input(path, n_read)).collect();
+    let uncounted = Arc::default();
+    let Arranged {
+        files,
+        mut failed,
+        mut notes,
+    } = found.in_order(&options, |path| input(path, &uncounted));
+    let inputs = files.iter().map(|file| input(&file.path, n_read)).collect();
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let filters = logs.filter.filters();
     let filter = Arc::new(logs.filter);
@@ -177,22 +196,67 @@ fn read_now(logs: LogInputs, n_read: &Arc<AtomicU64>) -> ReadLogs {
     let following = || Filtered::new(of_depth(Fold::default()), &filter);
     let reading = source::read(inputs, &options, n_threads, sink, following);
     let workload = reading.sink.inner.finish(reading.inputs);
-    let unreadable: Vec<usize> = reading.failures.iter().map(|(at, _)| *at).collect();
-    let mut failed: Vec<Error> = reading
-        .failures
-        .into_iter()
-        .map(|(_, error)| error.into())
-        .collect();
+    let unreadable: BTreeSet<usize> = reading.failures.iter().map(|(at, _)| *at).collect();
+    let n_unread = unreadable.len();
+    let errors = reading.failures.into_iter().map(|(_, error)| error.into());
+    failed.extend(errors);
+    let mut n_silent = 0;
     if !filters {
-        let numbered = workload.inputs.iter().enumerate();
-        let silent =
-            numbered.filter(|(at, input)| input.n_statements == 0 && !unreadable.contains(at));
-        failed.extend(silent.map(|(_, input)| without_statements(&input.name)));
+        let silent = Silent::among(&files, &workload.inputs, &unreadable);
+        n_silent = silent.failed.len();
+        failed.extend(silent.failed);
+        notes.extend(silent.note);
     }
     ReadLogs {
-        n_read: logs.files.len() - failed.len().min(logs.files.len()),
+        n_read: files.len() - (n_unread + n_silent).min(files.len()),
         workload,
         failed,
+        notes,
+    }
+}
+
+/// Logs without a statement.
+#[derive(Debug, Default)]
+struct Silent {
+    failed: Vec<Error>,
+    note: Option<String>,
+}
+
+impl Silent {
+    /// A log that was named must hold something. One of a rotated set may not: a night, a file just begun; then the set must.
+    fn among(files: &[LogFile], inputs: &[InputFacts], unreadable: &BTreeSet<usize>) -> Self {
+        let set = |file: &LogFile| match &file.found_by {
+            Some(found_by) => found_by.clone(),
+            None => inputs::set_of(&file.path),
+        };
+        let told = |input: &InputFacts| {
+            let seen = &input.coverage;
+            input.n_statements + seen.n_connected + seen.n_disconnected + seen.n_refused > 0
+        };
+        let both = || files.iter().zip(inputs);
+        let telling: BTreeSet<String> = both()
+            .filter(|(_, input)| told(input))
+            .map(|(file, _)| set(file))
+            .collect();
+        let mut silent = Self::default();
+        let mut in_sets = Vec::new();
+        for (at, (file, input)) in both().enumerate() {
+            if told(input) || unreadable.contains(&at) {
+                continue;
+            }
+            if telling.contains(&set(file)) {
+                in_sets.push(&input.name);
+            } else {
+                silent.failed.push(without_statements(&input.name));
+            }
+        }
+        silent.note = in_sets.first().map(|first| {
+            format!(
+                "{} of the logs hold no statement, {first} is one",
+                in_sets.len()
+            )
+        });
+        silent
     }
 }
 
@@ -283,7 +347,7 @@ impl<S: Sink> Sink for Filtered<S> {
             Event::Statement(statement)
             | Event::MoreTime(statement)
             | Event::Weighted { statement, .. } => self.filter.wants(statement),
-            Event::Fact(_) => true,
+            Event::Fact(fact) => self.filter.wants_fact(fact),
         };
         if wanted {
             self.inner.event(event);
@@ -302,17 +366,37 @@ impl<S: Sink> Sink for Filtered<S> {
 impl LogFilter {
     /// Something may be left out.
     fn filters(&self) -> bool {
-        let Self {
-            users,
-            applications,
-            since_us,
-            until_us,
-        } = self;
-        !users.is_empty() || !applications.is_empty() || since_us.is_some() || until_us.is_some()
+        self.names_somebody() || self.since_us.is_some() || self.until_us.is_some()
+    }
+
+    fn names_somebody(&self) -> bool {
+        !self.users.is_empty() || !self.applications.is_empty() || !self.databases.is_empty()
     }
 
     fn wants(&self, statement: &Statement<'_>) -> bool {
-        is_among(&self.users, statement.user) && is_among(&self.applications, statement.application)
+        is_among(&self.users, statement.user)
+            && is_among(&self.applications, statement.application)
+            && is_among(&self.databases, statement.database)
+    }
+
+    /// What is the whole server's, and a client that is not known yet, belongs to everybody.
+    fn wants_fact(&self, fact: &Fact<'_>) -> bool {
+        let who = match fact.kind {
+            _ if !self.names_somebody() => return true,
+            FactKind::Received
+            | FactKind::Setting { .. }
+            | FactKind::Checkpoint { .. }
+            | FactKind::Autovacuum { .. } => return true,
+            FactKind::Connected { who } | FactKind::Disconnected { who, .. } => who,
+            _ => Who::default(),
+        };
+        let told = |in_message, in_prefix| match in_message {
+            told if Who::is_known(told) => told,
+            _ => in_prefix,
+        };
+        is_among(&self.users, told(who.user, fact.user))
+            && is_among(&self.applications, told(who.application, fact.application))
+            && is_among(&self.databases, told(who.database, fact.database))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod doctor;
 mod error;
 mod gate;
 mod gather;
+mod inputs;
 mod locate;
 pub mod logs;
 mod migrate;

@@ -79,6 +79,19 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// The input is something else than a log that can be read here: a folder of logs may hold such files.
+    #[must_use]
+    pub fn is_other_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Empty { .. }
+                | Self::Foreign { .. }
+                | Self::NotInFormat { .. }
+                | Self::Unrecognised { .. }
+                | Self::TooLarge { .. }
+        )
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {

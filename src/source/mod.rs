@@ -28,6 +28,7 @@ mod record;
 mod refuse;
 mod session;
 mod sql_file;
+mod start;
 mod stderr;
 mod stitch;
 mod syslog;
@@ -39,6 +40,7 @@ mod unwrap;
 pub use error::SourceError;
 pub use input::Input;
 pub use read::{Reading, read};
+pub use start::{Start, start};
 pub use unwrap::Wrapping;
 
 /// All log formats, in the order in which they are tried. `--log-format` values, help and completions derive from this list.

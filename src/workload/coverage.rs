@@ -38,6 +38,9 @@ pub struct Coverage {
     pub n_connected: u64,
     /// `disconnection` lines.
     pub n_disconnected: u64,
+    /// Clients that were refused because all connection slots were taken.
+    #[serde(default)]
+    pub n_refused: u64,
     /// Settings that the log says were changed, with their new values; the first 64.
     pub settings: Vec<(String, String)>,
 }
@@ -86,6 +89,7 @@ impl Covered {
         match fact.kind {
             FactKind::Connected { .. } => seen.n_connected += 1,
             FactKind::Disconnected { .. } => seen.n_disconnected += 1,
+            FactKind::TooManyClients => seen.n_refused += 1,
             FactKind::Setting { name, value } if seen.settings.len() < MAX_SETTINGS => {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
                 seen.settings.push((text(name), text(value)));
@@ -103,6 +107,11 @@ impl Covered {
         self.to_us = self.to_us.max(Some(time_us));
     }
 
+    /// First and last time, microseconds since the epoch.
+    pub(super) fn times(&self) -> Option<(i64, i64)> {
+        Some((self.from_us?, self.to_us?))
+    }
+
     /// Adds what the part of the same input that follows covers.
     pub(super) fn append(&mut self, following: Self) {
         self.n_statements += following.n_statements;
@@ -116,6 +125,7 @@ impl Covered {
         seen.n_with_parameters += theirs.n_with_parameters;
         seen.n_connected += theirs.n_connected;
         seen.n_disconnected += theirs.n_disconnected;
+        seen.n_refused += theirs.n_refused;
         seen.settings.extend(theirs.settings);
         seen.settings.truncate(MAX_SETTINGS);
         self.from_us = [self.from_us, following.from_us]

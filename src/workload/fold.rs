@@ -37,6 +37,8 @@ const SESSIONS_PER_CHECK: usize = 1024;
 /// Distinct fingerprints, and names, that an emptied fold goes on to know; beyond, it starts anew.
 const MAX_LOCAL_QUERIES: usize = 4096;
 const MAX_LOCAL_NAMES: usize = 4096;
+/// An input that starts so long before the one ahead of it ends is another server's log, microseconds: its processes are others.
+const OVERLAP_US: i64 = 60_000_000;
 /// Reason for statements beyond [`MAX_QUERIES`].
 const TOO_MANY_QUERIES: &str = "statements beyond the first 100,000 distinct ones";
 
@@ -342,6 +344,35 @@ impl Fold {
         self.activity.forget(&evicted, &self.symbols);
         self.symbols.forget_sessions(&evicted);
         !evicted.is_empty()
+    }
+
+    /// Ends all sessions where another server's log starts: the same process ids are other sessions there. Rotated files of one log go on.
+    fn at_input_border(&mut self, following: &[Covered]) {
+        let Some((file, next)) = (following.iter().enumerate()).find(|(_, c)| c.times().is_some())
+        else {
+            return;
+        };
+        let is_new = self.covers.get(file).is_none_or(|c| c.times().is_none());
+        let before = self.covers.iter().take(file).rev().find_map(Covered::times);
+        if let (true, Some((_, ended)), Some((starts, _))) = (is_new, before, next.times())
+            && starts.saturating_add(OVERLAP_US) < ended
+        {
+            self.end_sessions();
+        }
+    }
+
+    fn end_sessions(&mut self) {
+        let Mode::Leading(Some(windows)) = &mut self.mode else {
+            return;
+        };
+        let live = self.symbols.live_sessions();
+        let context = Context {
+            known: &self.known,
+            symbols: &self.symbols,
+        };
+        windows.end_sessions(&live, context);
+        self.activity.forget(&live, &self.symbols);
+        self.symbols.forget_sessions(&live);
     }
 
     /// Finds out what a text is: the query it is an instance of, its operands and its tags.
@@ -650,6 +681,7 @@ impl Sink for Fold {
             debug_assert!(false, "only following folds are appended");
             return;
         }
+        self.at_input_border(&following.covers);
         self.adopt(following);
         let renumber = &following.renumber;
         for &local in &following.touched {

@@ -123,6 +123,52 @@ fn any_line() -> impl Strategy<Value = Line> {
         )
 }
 
+#[test]
+fn time_of_parse_and_fetch_counts_with_its_statement() {
+    let more = |text: &'static str, duration_us, plan_us| {
+        Event::MoreTime(Statement {
+            text: text.as_bytes().into(),
+            duration_us,
+            plan_us,
+            ..Statement::default()
+        })
+    };
+    let lines = timed(vec![line(0, "select a from t where b = 1", 1)]);
+    let mut left = Fold::leading();
+    let mut right = following(&lines, 0);
+    left.event(&more("select a from t where b = $1", None, 40));
+    left.event(&more("select never_run", None, 7));
+    right.event(&more("select a from t where b = 2", Some(500), 0));
+    left.append(&mut right);
+    let workload = left.finish(input());
+    let queries: Vec<_> = workload
+        .queries
+        .iter()
+        .map(|query| {
+            let log = query.log.as_ref().unwrap();
+            (log.n_calls, log.total_us, log.plan_us, log.max_us)
+        })
+        .collect();
+    assert_eq!(queries, [(1, 800, 40, 300)]);
+}
+
+#[test]
+fn an_emptied_fold_serves_again() {
+    let lines = timed(vec![
+        line(0, "select a from t where b = 1", 1),
+        line(1, "select c from t where b = 1", 1),
+        line(0, "select a from t where b = 2", 1),
+        line(2, "select a from t where b = 2", 1),
+    ]);
+    let mut fold = Fold::leading();
+    let mut again = Fold::default();
+    for (at, one) in lines.chunks(1).enumerate() {
+        feed(&mut again, one, at);
+        fold.append(&mut again);
+    }
+    assert_eq!(json(&fold.finish(input())), json(&whole(&lines)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 

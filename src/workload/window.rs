@@ -327,12 +327,17 @@ impl Windows {
         by_age.sort_unstable();
         by_age.truncate(MAX_SESSIONS / 2);
         let evicted: Vec<u32> = by_age.into_iter().map(|(_, at)| at).collect();
-        for &at in &evicted {
+        self.end_sessions(&evicted, context);
+        evicted
+    }
+
+    /// Closes the windows of sessions.
+    pub(super) fn end_sessions(&mut self, ended: &[u32], context: Context<'_>) {
+        for &at in ended {
             if let Some(session) = self.sessions.get_mut(at as usize) {
                 std::mem::take(session).close_all(&mut self.analyser, context);
             }
         }
-        evicted
     }
 
     /// Closes every window, in order of sessions and then of requests' first statements.

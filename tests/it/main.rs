@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod examples;
 mod gate;
+mod inputs;
 mod migrate;
 mod migrate_tools;
 mod n_plus_one;

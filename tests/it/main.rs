@@ -16,6 +16,7 @@ mod examples;
 mod gate;
 mod inputs;
 mod migrate;
+mod migrate_hosts;
 mod migrate_tools;
 mod n_plus_one;
 mod pgbouncer;

@@ -21,6 +21,7 @@ mod migrate_tools;
 mod n_plus_one;
 mod pgbouncer;
 mod pools;
+mod recipes;
 mod report;
 mod rewrite;
 mod server;

@@ -1,7 +1,7 @@
 //! Generated migrations, run by the frameworks' own tools: up, again, back; after a failed build; with drops taken up. Installs the tools into the cache, so it is
 //! run on demand: `cargo test --test it migrate_tools -- --ignored`
 
-mod install;
+pub(crate) mod install;
 mod projects;
 
 use std::{

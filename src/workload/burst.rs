@@ -4,10 +4,11 @@ use hashbrown::HashMap;
 
 use super::{
     BurstClass, Driver, Repetition, Share, WindowBound,
+    chain::{Chains, SideBySide, is_behind, span_us},
     link::{Link, link},
     pace::Pacer,
     role::Role,
-    round::{Round, rounded_repeats},
+    round::{Round, repeats, rounded_repeats, rounds},
     window::{Context, LOOK_BACK_US, Step},
 };
 
@@ -82,6 +83,8 @@ pub(super) struct Analyser {
 #[derive(Debug, Default)]
 struct Accumulated {
     n_windows: u64,
+    chains: Chains,
+    side_by_side: SideBySide,
     classes: Vec<BurstClass>,
     n_unclassified: u64,
 }
@@ -134,23 +137,48 @@ impl Analyser {
     pub(super) fn window(&mut self, view: &View<'_>, context: Context<'_>) {
         self.pacer.window(view.steps, view.bound, context);
         if let [only] = view.steps {
-            self.accumulated(only.query).n_windows += 1;
+            let known = self.accumulated(only.query);
+            known.n_windows += 1;
+            known.chains.record(1, false);
             return;
         }
         self.group(view.steps);
         for at in 0..self.groups.len() {
             let (query, n) = (self.groups[at].query, self.groups[at].members.len());
             self.accumulated(query).n_windows += 1;
-            if n >= 2 && context.known[query as usize].traits.can_repeat() {
+            if !context.known[query as usize].traits.can_repeat() {
+                continue;
+            }
+            if n >= 2 {
                 self.bursts_of(at, view, context);
+            } else {
+                let only = self.groups[at].members[0];
+                self.count_chain(query, &[only], view, context);
             }
         }
+    }
+
+    /// Counts executions that follow each other as a chain, where no tag or transaction bounds them.
+    fn count_chain(&mut self, query: u32, chain: &[u32], view: &View<'_>, context: Context<'_>) {
+        let Some(&first) = chain.first().filter(|_| view.bound == WindowBound::Idle) else {
+            return;
+        };
+        let behind = is_behind(view, first as usize, |step| {
+            step.query != query
+                && step.limit != 1
+                && context.known[step.query as usize].traits.can_drive()
+                && self.link(step.query, query, context) != Link::None
+        });
+        self.accumulated(query).chains.record(chain.len(), behind);
     }
 
     /// Looks in one client's window across sessions for loops whose body ran on several of them.
     pub(super) fn client_window(&mut self, view: &View<'_>, context: Context<'_>) {
         self.group(view.steps);
+        let span_us = span_us(view.steps);
         for at in 0..self.groups.len() {
+            let (query, n) = (self.groups[at].query, self.groups[at].members.len());
+            self.accumulated(query).side_by_side.record(n, span_us);
             let group = &self.groups[at];
             if group.members.len() >= MIN_FAN
                 && context.known[group.query as usize].traits.can_repeat()
@@ -201,6 +229,11 @@ impl Analyser {
                     exact,
                     n_all,
                 };
+                let query = self.groups[group].query;
+                let span_us =
+                    span_us(&view.steps[round[0] as usize..=round[round.len() - 1] as usize]);
+                let known = self.accumulated(query);
+                known.side_by_side.record_round(round.len(), span_us);
                 self.emit(group, &lent, part, Some(found), view, context);
             }
         }
@@ -431,6 +464,7 @@ impl Analyser {
             let found = self.round_driver(&round, &cuts, root, &drivers, view);
             for segment in self.segments(group, &round, found, view, context) {
                 let segment = repeats(&segment, view.steps);
+                self.count_chain(self.groups[group].query, &segment, view, context);
                 if segment.len() >= 2 {
                     let part = Part {
                         n_round: None,
@@ -747,6 +781,8 @@ impl Analyser {
             .map(|(accumulated, known)| Repetition {
                 child: known.fingerprint,
                 n_windows: accumulated.n_windows,
+                chains: accumulated.chains,
+                side_by_side: accumulated.side_by_side,
                 classes: accumulated.classes,
                 n_unclassified: accumulated.n_unclassified,
             })
@@ -756,22 +792,4 @@ impl Analyser {
 
 fn sort_shares(shares: &mut [Share]) {
     shares.sort_by(|a, b| b.n.cmp(&a.n).then_with(|| a.name.cmp(&b.name)));
-}
-
-/// Cuts ordered positions at each of the ordered `cuts`.
-fn rounds<'a>(members: &'a [u32], cuts: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
-    let round_of = move |member: u32| cuts.partition_point(|&cut| cut < member);
-    members.chunk_by(move |&a, &b| round_of(a) == round_of(b))
-}
-
-/// The executions that may be a loop's: one key each, and not failed.
-fn repeats(members: &[u32], steps: &[Step]) -> Vec<u32> {
-    members
-        .iter()
-        .copied()
-        .filter(|&at| {
-            let step = &steps[at as usize];
-            step.width <= 1 && !step.failed
-        })
-        .collect()
 }

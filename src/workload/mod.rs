@@ -6,6 +6,7 @@ mod activity;
 #[cfg(test)]
 mod activity_tests;
 mod burst;
+mod chain;
 mod coverage;
 mod difference;
 mod event;
@@ -37,6 +38,7 @@ mod value;
 mod window;
 
 pub use activity::{ActivityFacts, Slice, TimeSeries};
+pub use chain::{Chains, SideBySide};
 pub use coverage::Coverage;
 pub use difference::{Reading, difference};
 pub use event::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Who};

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Share;
+use super::{Chains, Share, SideBySide};
 use crate::sql::Fingerprint;
 
 /// What bounds a window.
@@ -205,6 +205,12 @@ pub struct Repetition {
     pub child: Fingerprint,
     /// Windows in which it was executed at all.
     pub n_windows: u64,
+    /// How its executions follow each other where only idle time bounds windows.
+    #[serde(default)]
+    pub chains: Chains,
+    /// Its executions where several sessions of one client ran side by side.
+    #[serde(default)]
+    pub side_by_side: SideBySide,
     /// Its bursts by shape, sorted by shape.
     pub classes: Vec<BurstClass>,
     /// Bursts beyond the bound of classes kept apart.

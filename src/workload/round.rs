@@ -353,3 +353,21 @@ fn coefficient_of_variation(gaps: &[i64]) -> f64 {
         variance.sqrt() / mean
     }
 }
+
+/// Cuts ordered positions at each of the ordered `cuts`.
+pub(super) fn rounds<'a>(members: &'a [u32], cuts: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+    let round_of = move |member: u32| cuts.partition_point(|&cut| cut < member);
+    members.chunk_by(move |&a, &b| round_of(a) == round_of(b))
+}
+
+/// The executions that may be a loop's: one key each, and not failed.
+pub(super) fn repeats(members: &[u32], steps: &[Step]) -> Vec<u32> {
+    members
+        .iter()
+        .copied()
+        .filter(|&at| {
+            let step = &steps[at as usize];
+            step.width <= 1 && !step.failed
+        })
+        .collect()
+}

@@ -86,11 +86,6 @@ fn assert_nothing_else(reference: &Reference, findings: &[Finding]) {
             .subject
             .fingerprint
             .is_some_and(|query| healthy.contains(&query));
-        // known defect: four workers share connections within milliseconds, and a look-up a request behind another's list is at times
-        // taken for a loop; every other accusation fails
-        if accused && finding.rule == "n-plus-one" {
-            continue;
-        }
         assert!(
             !accused,
             "a healthy statement is accused: {}",

@@ -1,6 +1,7 @@
 //! What the two N+1 rules share: judged loops, and findings made of them.
 
 mod batch;
+mod chance;
 mod client;
 mod evidence;
 mod hint;
@@ -146,9 +147,11 @@ fn judge<'a>(
     } else {
         others.append(&mut inner);
     }
-    if is_chance(audit, &accepted, &short) {
+    if chance::strays(audit, &accepted, &short) {
         return None;
     }
+    let traffic = chance::Traffic::of(repetition);
+    traffic.weigh(&mut accepted);
     let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
     let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
     let sure = is_sure(&accepted);
@@ -161,6 +164,10 @@ fn judge<'a>(
             && (sure || !verdict::doubtful(shape))
             && (same_parent || (sure && shape.repeats >= SURELY_A_LOOP / 2))
     }));
+    traffic.drop_chance(&mut accepted);
+    if accepted.is_empty() {
+        return None;
+    }
     // seen twice after all: more repeats than the statement ran
     let n_repeats: u64 = accepted.iter().map(|judged| judged.class.n_repeats).sum();
     if n_repeats > child.log.as_ref().map_or(0, |log| log.n_calls) {
@@ -245,36 +252,6 @@ fn is_mismatched(audit: &Audit<'_>, shape: &BurstShape) -> bool {
         parent.shape.as_ref()?.limit.as_ref()
     };
     shape.bound == WindowBound::Parallel && !shape.fills_limit && limited().is_some()
-}
-
-/// Short bursts that follow a query which mostly runs without one: the chance neighbours of a busy session.
-fn is_chance(audit: &Audit<'_>, accepted: &[Judged<'_>], short: &[Judged<'_>]) -> bool {
-    /// Runs of the parent before its share of loops says something.
-    const MIN_PARENT_CALLS: u64 = 5;
-    let doubtful = |j: &&Judged<'_>| {
-        matches!(
-            j.class.shape.bound,
-            WindowBound::Idle | WindowBound::Parallel
-        ) && j.class.shape.repeats < SURELY_A_LOOP
-            && !j.class.shape.fills_limit
-    };
-    if accepted.is_empty() || !accepted.iter().all(|judged| doubtful(&judged)) {
-        return false;
-    }
-    let mut n_bursts: BTreeMap<Fingerprint, u64> = BTreeMap::new();
-    for judged in accepted.iter().chain(short) {
-        if let Some(parent) = judged.class.shape.parent {
-            *n_bursts.entry(parent).or_default() += judged.class.n_bursts;
-        }
-    }
-    n_bursts.into_iter().all(|(parent, n_bursts)| {
-        let calls = audit
-            .snapshot
-            .workload
-            .query(parent)
-            .map_or(0, Query::n_calls);
-        calls >= MIN_PARENT_CALLS && n_bursts * 2 < calls
-    })
 }
 
 /// What these rules must see: short statements, one after the other.

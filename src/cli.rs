@@ -93,6 +93,7 @@ Log with: log_min_duration_statement = 0, log_line_prefix = '%m [%p] %q%u@%d/%a 
 const DIFF_EXAMPLES: &str = "\
 Examples:
   pgassay diff before.json after.json
+  pgassay diff monday.pgassay today.pgassay                             # and which statements are planned otherwise
   pgassay diff before.json after.json --format json --fail-on warning   # exit 1 when something new or worse is that grave";
 
 const CAPTURE_EXAMPLES: &str = "\
@@ -235,12 +236,18 @@ pub struct CheckArgs {
 /// `pgassay diff`
 #[derive(Debug, Clone, Args)]
 pub struct DiffArgs {
-    /// Report of the earlier run (`--format json`)
-    #[arg(value_name = "BEFORE.json")]
+    /// Report of the earlier run (`--format json`), or the earlier snapshot of `pgassay capture`
+    #[arg(value_name = "BEFORE")]
     pub before: PathBuf,
-    /// Report of the later run
-    #[arg(value_name = "AFTER.json")]
+    /// Report of the later run, or the later snapshot
+    #[arg(value_name = "AFTER")]
     pub after: PathBuf,
+    /// Folder with Postgres's server binaries, to price the indexes of snapshots [env: PGASSAY_PG_BIN]
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+    /// Download server binaries of the right version where there are none
+    #[arg(long)]
+    pub fetch_server: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t = PlanFormat::Terminal, value_name = "FORMAT")]
     pub format: PlanFormat,

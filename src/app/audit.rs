@@ -21,8 +21,8 @@ use crate::{
     advise::{self, Advice, NoPlanner, WhatIf},
     catalog::Catalog,
     cli::{
-        AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs, StatementsFrom,
-        TwinArgs,
+        self, AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs,
+        StatementsFrom, TwinArgs,
     },
     db::{Audited, EndpointReads, LivePlanner, RealPlanner},
     finding::{Location, LocationKind, Report, RuleStatus, RunCost},
@@ -367,6 +367,29 @@ pub(super) struct Request<'a> {
     /// `--for`
     pub(super) interval: Option<Duration>,
     pub(super) show_literals: bool,
+}
+
+/// What `pgassay audit --snapshot FILE` comes to without any other flag and without a configuration.
+pub(super) async fn of_snapshot(twin: &TwinArgs, context: &Context) -> Result<Conclusion, Error> {
+    let plain = cli::parse(["pgassay", "audit"].map(Into::into));
+    let Ok(cli::Command::Audit(args)) = plain.map(|cli| cli.command) else {
+        unreachable!("an audit without flags is a command line");
+    };
+    let config = Config::default();
+    let request = Request {
+        server: &args.server,
+        twin,
+        naming: Naming::Flag,
+        logs: &[],
+        log: &args.log,
+        filters: &args.filters,
+        judge: &args.judge,
+        required: &[],
+        config: &config,
+        interval: None,
+        show_literals: false,
+    };
+    request.run(context).await
 }
 
 /// `pgassay audit`

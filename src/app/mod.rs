@@ -64,7 +64,7 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
     match cli.command {
         Command::Audit(args) => audit::run(&args, context).await,
         Command::Check(args) => check::run(&args, context).await,
-        Command::Diff(args) => diff::run(&args, context),
+        Command::Diff(args) => diff::run(&args, context).await,
         Command::Migrate(args) => migrate::run(&args, context).await,
         Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Rules(args) => rules::run(&args, context),

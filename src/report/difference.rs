@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{escape, figures, json::ReportedFinding};
+use super::{PlanChange, escape, figures, json::ReportedFinding};
 use crate::finding::Severity;
 
 /// A finding that both reports have is worse or better when its longest burst, or its database time a day, changed by more than this factor.
@@ -24,6 +24,9 @@ pub struct Difference {
     pub gone: Vec<Changed>,
     /// In both, about the same.
     pub n_unchanged: usize,
+    /// Statements that are planned otherwise; only two snapshots tell that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<PlanChange>,
 }
 
 /// One finding that changed.
@@ -70,11 +73,15 @@ impl Difference {
         difference
     }
 
-    /// The gravest severity of what is new or worse.
+    /// The gravest severity of what is new or worse. A plan that got worse is as grave as a finding that costs real time.
     #[must_use]
     pub fn max_severity(&self) -> Option<Severity> {
         let added = self.new.iter().chain(&self.worse);
-        added.map(|changed| changed.severity).max()
+        let plans = self.plans.iter().filter(|plan| plan.is_worse());
+        added
+            .map(|changed| changed.severity)
+            .chain(plans.map(|_| Severity::Warning))
+            .max()
     }
 
     /// For people. Ends in a newline.
@@ -100,6 +107,7 @@ impl Difference {
                 ));
             }
         }
+        text.extend(self.plans.iter().map(PlanChange::text));
         text.push_str(&format!(
             "{} new, {} worse, {} better, {} gone, {} unchanged\n",
             self.new.len(),

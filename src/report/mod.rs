@@ -8,11 +8,13 @@ mod gitlab;
 pub mod json;
 mod junit;
 mod markdown;
+mod plan_change;
 mod sarif;
 mod terminal;
 mod words;
 
 pub use difference::{Changed, Difference};
+pub use plan_change::{PlanChange, SampledPlan};
 
 use crate::finding::Report;
 

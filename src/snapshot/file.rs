@@ -18,6 +18,12 @@ use crate::{
 
 /// First bytes of every snapshot.
 const MAGIC: &[u8; 16] = b"pgassay-snapshot";
+
+/// Does a file that begins like this claim to be a snapshot?
+#[must_use]
+pub fn is_snapshot(head: &[u8]) -> bool {
+    head.starts_with(MAGIC)
+}
 /// Version of the format; raised when a reader of the version before would misunderstand a file.
 pub const FORMAT_VERSION: u16 = 1;
 /// Compression: 9 gives 90 % of 19's ratio on JSON at a tenth of the time.

@@ -8,7 +8,7 @@ mod file;
 mod redact;
 
 pub use check::CheckError;
-pub use file::{FORMAT_VERSION, SnapshotError, read, write};
+pub use file::{FORMAT_VERSION, SnapshotError, is_snapshot, read, write};
 pub use redact::redact;
 
 use serde::{Deserialize, Serialize};

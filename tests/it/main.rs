@@ -26,6 +26,7 @@ mod report;
 mod rewrite;
 mod server;
 #[allow(dead_code, reason = "for every topic to use")]
+mod snapshot_diff;
 mod support;
 mod tidy;
 mod twin;

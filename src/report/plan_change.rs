@@ -60,9 +60,10 @@ impl PlanChange {
             ratio if ratio < 1.0 / COST_FACTOR => "plan better",
             _ => "plan other",
         };
-        let how = match self.before == self.after {
-            true => self.after.clone(),
-            false => format!("{} → {}", self.before, self.after),
+        let how = if self.before == self.after {
+            self.after.clone()
+        } else {
+            format!("{} → {}", self.before, self.after)
         };
         format!(
             "{name:<11} {}\n          {}; planner cost {} → {}\n",

@@ -25,8 +25,8 @@ mod recipes;
 mod report;
 mod rewrite;
 mod server;
-#[allow(dead_code, reason = "for every topic to use")]
 mod snapshot_diff;
+#[allow(dead_code, reason = "for every topic to use")]
 mod support;
 mod tidy;
 mod twin;

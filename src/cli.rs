@@ -458,6 +458,9 @@ pub struct ServerArgs {
     /// URL or key=value string as libpq takes it [env: DATABASE_URL, else PGHOST, PGUSER, PGSERVICE …]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<SecretUrl>,
+    /// Another server of the same data, whose index usage counts too: standbys, or a standby's primary. Only its catalog is read. Repeatable
+    #[arg(long, value_name = "URL")]
+    pub replica: Vec<SecretUrl>,
     /// Send no EXPLAIN; indexes are then not priced
     #[arg(long)]
     pub no_explain: bool,

@@ -13,6 +13,7 @@ mod recommend;
 pub mod rewrite;
 mod roles;
 mod samples;
+mod sargable;
 mod selectivity;
 mod size;
 mod special;
@@ -24,13 +25,16 @@ mod what_if;
 mod why_not;
 mod write_cost;
 
-pub use model::{Advice, Candidate, PricedQuery, PricedRewrite, Reason, Recommendation, WhyNot};
+pub use model::{
+    Advice, Candidate, PricedCondition, PricedQuery, PricedRewrite, Reason, Recommendation,
+    RewrittenCondition, WhyNot,
+};
 pub use size::btree_bytes;
 pub use special::extension_of;
 pub use what_if::{NoPlanner, PlannedQuery, WhatIf, WhatIfError};
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -69,7 +73,7 @@ impl Default for Options {
         Self {
             max_queries: 500,
             min_calls: 0,
-            min_query_share: 0.0005,
+            min_query_share: 0.0001,
             slow_ms: 100.0,
             min_saved_share: 0.001,
             min_query_gain: 0.2,
@@ -112,6 +116,8 @@ pub async fn advise<W: WhatIf + Sync>(
             .await
         }
     };
+    let served = well_served(&verified);
+    let conditions = sargable::price(catalog, what_if, &bound.queries, &served, &written).await;
     let mut skipped = bound.skipped;
     skipped.append(&mut pricer.failures);
     Advice {
@@ -124,12 +130,22 @@ pub async fn advise<W: WhatIf + Sync>(
             &written,
             verified,
         ),
+        conditions,
         rewrites: rewrite::price(catalog, workload, what_if).await,
         what_if: kind,
         pricing: pricing_in_words(kind, pricer.stopped.as_deref()),
         n_planner_calls: pricer.n_calls,
         skipped: listed(skipped),
     }
+}
+
+/// Statements of which a new index saves half: nobody changes an application for the rest.
+fn well_served(verified: &verify::Verified) -> BTreeSet<usize> {
+    let served = verified.values().flatten();
+    served
+        .filter(|served| served.saved_fraction >= 0.5)
+        .map(|served| served.query)
+        .collect()
 }
 
 /// A name for one index outside of a recommendation, that nothing in the catalog has.

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{catalog::IndexDef, plan::WhatIfKind, sql::Fingerprint};
+use crate::{
+    catalog::{IndexDef, RelationName},
+    plan::WhatIfKind,
+    sql::Fingerprint,
+};
 
 /// What makes a candidate the kind it is. The most specific kind names the rule that reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -112,6 +116,42 @@ pub struct PricedRewrite {
     pub plan_batch: String,
 }
 
+/// A statement whose conditions compute something of a column, priced against the same on the plain column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PricedCondition {
+    /// The statement.
+    pub fingerprint: Fingerprint,
+    /// The table that the first condition is about.
+    pub relation: RelationName,
+    /// What to write instead.
+    pub conditions: Vec<RewrittenCondition>,
+    /// Planner cost as things are.
+    pub cost_before: f64,
+    /// Planner cost of the rewritten statement.
+    pub cost_after: f64,
+    /// One line about the plan before.
+    pub plan_before: String,
+    /// One line about the plan after.
+    pub plan_after: String,
+    /// The index that the rewritten statement needs, where none exists yet.
+    pub index: Option<IndexDef>,
+    /// Its estimated size.
+    pub size_bytes: Option<u64>,
+}
+
+/// One condition before and after; values are `…`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RewrittenCondition {
+    /// The column.
+    pub column: String,
+    /// As it is written.
+    pub before: String,
+    /// What means the same.
+    pub after: String,
+    /// Where the two differ, if they can.
+    pub proviso: Option<String>,
+}
+
 /// Everything that advice worked out. Rules turn it into findings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
@@ -119,6 +159,9 @@ pub struct Advice {
     pub recommendations: Vec<Recommendation>,
     /// For slow queries without advice.
     pub why_not: Vec<WhyNot>,
+    /// Conditions that no index can serve as they are written.
+    #[serde(default)]
+    pub conditions: Vec<PricedCondition>,
     /// Loops against their batches.
     #[serde(default)]
     pub rewrites: Vec<PricedRewrite>,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     catalog::{IndexDef, RelationName},
     plan::{Plan, WhatIfKind},
-    sql::{Fingerprint, canonical},
+    sql::{self, Fingerprint, canonical},
 };
 
 /// Most candidates alive in one call: planning time grows with them (measured with HypoPG: 0.35 ms for 1, 2.2 ms for 50), and hypothetical
@@ -24,11 +24,19 @@ use crate::{
 pub(super) const MAX_ALIVE: usize = 10;
 
 /// Statements cheaper than this in planner units can't become noticeably faster: a handful of pages.
-const MIN_COST: f64 = 20.0;
+pub(super) const MIN_COST: f64 = 20.0;
 
 /// Milliseconds that a planner unit takes at least: a page read in sequence from cache with all its rows takes about 0.01 on common hardware,
 /// and no server measured was ten times as fast. A statement of cost 23,565 that takes 0.07 ms did something else than what was planned.
 const MIN_MS_PER_COST: f64 = 0.0005;
+
+/// Milliseconds that a planner unit takes at most: a page read in sequence from cache takes about 0.01, four units are a page read at random,
+/// some 0.1 ms and more from disks. What a statement takes beyond that is not work of its plan: waits for locks, a client that reads slowly, a
+/// log from before an index was there, or, under LIMIT, rows that were not found as soon as the planner hoped.
+const MAX_MS_PER_COST: f64 = 0.1;
+
+/// Mean time below which that is not asked, ms: start-up and network weigh more there.
+const MIN_SLOW_MS: f64 = 1.0;
 
 /// One statement's plan under one set of candidates.
 #[derive(Debug, Clone)]
@@ -121,6 +129,7 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         self.price(&failed, &[]).await;
         for &at in queries {
             self.explain_time(at).await;
+            self.lift_limit(at).await;
         }
         for at in queries {
             if let Some(Err(reason)) = self.cache.get(&(*at, Vec::new())) {
@@ -153,6 +162,40 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
             self.price(&[at], &[]).await;
         }
         self.contradicted.insert(at);
+    }
+
+    /// Share of a statement's time that its plan can account for, 0–1. Only that much can an index save.
+    pub(super) fn explained(&self, at: usize) -> f64 {
+        let query = self.queries[at].query;
+        let mean_ms = query.mean_ms();
+        let Some(base) = self.known(at, &[]).filter(|_| mean_ms >= MIN_SLOW_MS) else {
+            return 1.0;
+        };
+        let io_ms = query.pgss.as_ref().map_or(0.0, |pgss| pgss.io_ms);
+        let of_plan = base.cost * MAX_MS_PER_COST + io_ms / query.n_calls().max(1) as f64;
+        (of_plan / mean_ms).min(1.0)
+    }
+
+    /// Where a statement with LIMIT is far slower than its cost allows, the planner took the rows it looks for to be everywhere, and they are
+    /// rare or none: what it costs to look for all of them is what it really does.
+    async fn lift_limit(&mut self, at: usize) {
+        let mean_ms = self.queries[at].query.mean_ms();
+        let cost = self.known(at, &[]).map(|base| base.cost);
+        let is_slow = |cost: f64| mean_ms >= MIN_SLOW_MS && cost * MAX_MS_PER_COST < mean_ms;
+        if !cost.is_some_and(is_slow) || self.texts[at].sql != self.queries[at].planned.sql {
+            return;
+        }
+        let Some(sql) = sql::without_limit(&self.texts[at].sql) else {
+            return;
+        };
+        let limited = std::mem::replace(&mut self.texts[at].sql, sql);
+        let answer = self.cache.remove(&(at, Vec::new()));
+        self.price(&[at], &[]).await;
+        if self.known(at, &[]).is_none() {
+            self.texts[at].sql = limited;
+            self.cache
+                .extend(answer.map(|answer| ((at, Vec::new()), answer)));
+        }
     }
 
     /// Is the statement much faster than its cost allows?

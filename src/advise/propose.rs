@@ -128,7 +128,7 @@ fn merge(known: &mut Proposal, other: Proposal) {
     }
 }
 
-fn of_scan(
+pub(super) fn of_scan(
     catalog: &Catalog,
     scan: &BoundScan<'_>,
     shared: &Shared,

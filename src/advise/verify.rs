@@ -85,7 +85,7 @@ fn served<W: WhatIf + Sync>(
                 query,
                 cost_before: base.cost,
                 cost_after: with.cost,
-                saved_fraction: saved * part(at),
+                saved_fraction: saved * part(at) * pricer.explained(query),
                 share,
                 plan_before: plan_line(base, &table(at)),
                 plan_after: plan_line(with, &table(at)),

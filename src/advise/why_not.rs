@@ -9,7 +9,7 @@ use super::{
     propose::Proposal,
     verify::Verified,
 };
-use crate::catalog::Build;
+use crate::{catalog::Build, sql::shape::Target};
 
 /// For slow statements that no recommendation serves: what was tried and how far it got.
 pub(super) fn why_not<W: WhatIf + Sync>(
@@ -35,7 +35,9 @@ pub(super) fn why_not<W: WhatIf + Sync>(
                     .collect(),
                 best_ratio,
                 reason: contradiction(at, pricer)
+                    .or_else(|| elsewhere(at, &queries[at], pricer))
                     .or_else(|| unpriced(&tried, pricer))
+                    .or_else(|| hidden(&queries[at]).filter(|_| tried.is_empty()))
                     .unwrap_or_else(|| {
                         reason_why_not(tried.is_empty(), pricer.known(at, &[]), best_ratio, options)
                     }),
@@ -49,6 +51,51 @@ fn contradiction<W: WhatIf + Sync>(at: usize, pricer: &Pricer<'_, W>) -> Option<
     pricer.contradicted.contains(&at).then(|| {
         "it is much faster than the planner's cost for unknown values: what it really asks for, only a log with parameters tells \
          (log_min_duration_statement or log_statement)".to_owned()
+    })
+}
+
+/// A condition on an expression with a parameter in it, such as `data ->> $1`: which expression to index is not known.
+fn hidden(query: &BoundQuery<'_>) -> Option<String> {
+    let predicates = query.scans.iter().flat_map(|bound| &bound.scan.predicates);
+    let is_hidden =
+        |target: &Target| matches!(target, Target::Expression(text) if text.contains('$'));
+    predicates.map(|predicate| &predicate.target).any(is_hidden).then(|| {
+        "it compares an expression whose constants are parameters here (data ->> $1): which expression to index, only a log with the statement's \
+         literals tells (log_min_duration_statement)".to_owned()
+    })
+}
+
+/// Share of its time that a plan must account for; of less, most is spent elsewhere.
+const MIN_EXPLAINED: f64 = 0.5;
+
+/// Temporary files that a call writes, in bytes, from which sorting or hashing on disk is what takes the time.
+const MIN_SPILLED_BYTES: f64 = 1e6;
+
+/// Bytes of a block of temporary files.
+const BLOCK_BYTES: f64 = 8_192.0;
+
+/// Why it takes long although no index would help: what the counters say, or that its plan is too cheap for its time.
+fn elsewhere<W: WhatIf + Sync>(
+    at: usize,
+    query: &BoundQuery<'_>,
+    pricer: &Pricer<'_, W>,
+) -> Option<String> {
+    let explained = pricer.explained(at);
+    if explained < MIN_EXPLAINED {
+        let locks = "waits for locks (log_lock_waits tells), a client that reads slowly, bloat, or a log from before an index was there";
+        return Some(format!(
+            "its plan accounts for {:.0} % of its time at most; the rest goes elsewhere: {locks}",
+            explained * 100.0
+        ));
+    }
+    let pgss = query.query.pgss.as_ref()?;
+    // blocks are counted when written and when read again
+    let spilled = pgss.temp_blks as f64 / 2.0 * BLOCK_BYTES / pgss.n_calls.max(1) as f64;
+    (spilled >= MIN_SPILLED_BYTES).then(|| {
+        format!(
+            "each call sorts or hashes {:.0} MB in temporary files: more work_mem for its role or session, or fewer rows",
+            spilled / 1e6
+        )
     })
 }
 

@@ -39,6 +39,8 @@ use crate::{
 pub struct Inputs<'a> {
     /// The audited database.
     pub server: Option<&'a Audited>,
+    /// Other servers of the same data.
+    pub replicas: Vec<Audited>,
     /// Query logs.
     pub logs: LogInputs,
     /// Whose statements, when both are given.
@@ -463,8 +465,10 @@ impl Request<'_> {
                 Err(error) => (None, Some(error)),
             },
         };
+        let (replicas, unreachable_replicas) = self.replicas(context).await;
         let inputs = Inputs {
             server: server.as_ref(),
+            replicas,
             logs,
             statements: self.log.statements,
             captured,
@@ -481,6 +485,7 @@ impl Request<'_> {
         };
         let mut conclusion = run_audit(inputs, pricing, &judging, context).await?;
         conclusion.failed.extend(unreachable);
+        conclusion.failed.extend(unreachable_replicas);
         let blind = self.blind(&conclusion.report);
         conclusion.failed.extend(blind);
         if let Some(other) = &self.server.verify {
@@ -506,6 +511,22 @@ impl Request<'_> {
         };
         self.config.apply(report, &snapshot.workload, context);
         Ok(conclusion)
+    }
+
+    /// The servers named with `--replica`, and why some could not be connected to.
+    async fn replicas(&self, context: &Context) -> (Vec<Audited>, Vec<Error>) {
+        let (mut found, mut failed) = (Vec::new(), Vec::new());
+        for url in &self.server.replica {
+            let named = ServerArgs {
+                database_url: Some(url.clone()),
+                ..self.server.clone()
+            };
+            match connect::connect(&named, Naming::Flag, context).await {
+                Ok(server) => found.extend(server),
+                Err(error) => failed.push(error),
+            }
+        }
+        (found, failed)
     }
 
     /// Rules that were required and could not judge.

@@ -58,6 +58,12 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
         Some(Ok(from_server)) => gathered.take_up(from_server, &users),
         Some(Err(error)) => gathered.failed.push(error.into()),
     }
+    for replica in &inputs.replicas {
+        match Box::pin(replica.catalog()).await {
+            Ok(catalog) => gathered.add_replica(&catalog),
+            Err(error) => gathered.failed.push(error.into()),
+        }
+    }
     gathered.something(context)
 }
 
@@ -91,6 +97,20 @@ impl Gathered {
                     .push(format!("{error}: no statement could be judged"));
                 self.failed.push(error.into());
             }
+        }
+    }
+
+    fn add_replica(&mut self, replica: &Catalog) {
+        let Some(catalog) = &mut self.snapshot.catalog else {
+            return;
+        };
+        let n_known = catalog.add_replica(replica);
+        if n_known == 0 && catalog.indexes().next().is_some() {
+            let why = format!(
+                "--replica: database {} has none of the indexes of {}",
+                replica.server.database, catalog.server.database
+            );
+            self.failed.push(Error::new(ErrorKind::Input, why));
         }
     }
 

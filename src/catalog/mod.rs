@@ -67,10 +67,102 @@ impl Catalog {
         })
     }
 
+    /// Adds what another server of the same data counted of its scans. Returns how many indexes of this catalog it knows; with none it is
+    /// another database, and nothing is added.
+    pub fn add_replica(&mut self, replica: &Catalog) -> usize {
+        let mut n_known = 0;
+        for relation in &mut self.relations {
+            let Some(other) = replica.relation(&relation.name) else {
+                continue;
+            };
+            relation.usage.n_seq_scans += other.usage.n_seq_scans;
+            relation.usage.n_index_scans += other.usage.n_index_scans;
+            for index in &mut relation.indexes {
+                let same = other.indexes.iter().find(|same| {
+                    same.def.name == index.def.name && same.full_definition == index.full_definition
+                });
+                if let Some(same) = same {
+                    n_known += 1;
+                    index.usage.add(&same.usage);
+                }
+            }
+        }
+        if n_known > 0 {
+            self.server.n_replicas += 1;
+            self.server.stats_window = self
+                .server
+                .stats_window
+                .shorter(replica.server.stats_window);
+        }
+        n_known
+    }
+
     /// Every index with the relation it belongs to.
     pub fn indexes(&self) -> impl Iterator<Item = (&Relation, &Index)> {
         self.relations
             .iter()
             .flat_map(|relation| relation.indexes.iter().map(move |index| (relation, index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(n_scans: u64, days: i64, index: &str) -> Catalog {
+        let name = RelationName::new("public", "t");
+        Catalog {
+            server: ServerFacts {
+                standbys: vec![Standby::default(), Standby::default()],
+                stats_window: StatsWindow {
+                    since_us: Some(0),
+                    read_at_us: days * 86_400_000_000,
+                },
+                ..ServerFacts::default()
+            },
+            relations: vec![Relation {
+                indexes: vec![Index {
+                    def: IndexDef {
+                        table: name.clone(),
+                        name: index.to_owned(),
+                        ..IndexDef::default()
+                    },
+                    usage: IndexUsage {
+                        n_scans,
+                        ..IndexUsage::default()
+                    },
+                    ..Index::default()
+                }],
+                name,
+                ..Relation::default()
+            }],
+            ..Catalog::default()
+        }
+    }
+
+    #[test]
+    fn what_a_replica_counted_is_added() {
+        let mut primary = catalog(0, 40, "t_a");
+        assert_eq!(primary.add_replica(&catalog(7, 10, "t_a")), 1);
+        assert_eq!(primary.relations[0].indexes[0].usage.n_scans, 7);
+        assert!((primary.server.stats_window.days() - 10.0).abs() < 1e-9);
+        assert_eq!(primary.server.n_unseen(), 1);
+    }
+
+    #[test]
+    fn another_database_adds_nothing() {
+        let mut primary = catalog(0, 40, "t_a");
+        assert_eq!(primary.add_replica(&catalog(7, 10, "u_a")), 0);
+        assert_eq!(primary.relations[0].indexes[0].usage.n_scans, 0);
+        assert_eq!(primary.server.n_unseen(), 2);
+    }
+
+    #[test]
+    fn a_standby_does_not_know_what_its_primary_counted() {
+        let standby = ServerFacts {
+            is_standby: true,
+            ..ServerFacts::default()
+        };
+        assert_eq!(standby.n_unseen(), 1);
     }
 }

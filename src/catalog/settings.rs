@@ -27,6 +27,9 @@ pub struct ServerFacts {
     pub available_extensions: Vec<String>,
     /// Rows of `pg_stat_replication`, as far as visible.
     pub standbys: Vec<Standby>,
+    /// Other servers of the same data whose counters were added (`--replica`).
+    #[serde(default)]
+    pub n_replicas: usize,
     /// Window of the usage counters.
     pub stats_window: StatsWindow,
     /// Database collation (`datcollate`): `C` allows LIKE prefixes on a plain b-tree.
@@ -43,6 +46,13 @@ impl ServerFacts {
             .iter()
             .find(|setting| setting.name == name)
             .map(|setting| setting.value.as_str())
+    }
+
+    /// Servers with the same data that count their own scans and were not looked at: standbys, and a standby's primary.
+    #[must_use]
+    pub fn n_unseen(&self) -> usize {
+        let known = self.standbys.len() + usize::from(self.is_standby);
+        known.saturating_sub(self.n_replicas)
     }
 
     /// The installed extension of that name.

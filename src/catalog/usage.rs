@@ -42,6 +42,16 @@ pub struct IndexUsage {
     pub last_scan_us: Option<i64>,
 }
 
+impl IndexUsage {
+    /// Adds what another server counted.
+    pub fn add(&mut self, other: &Self) {
+        self.n_scans += other.n_scans;
+        self.n_entries_read += other.n_entries_read;
+        self.n_rows_fetched += other.n_rows_fetched;
+        self.last_scan_us = self.last_scan_us.max(other.last_scan_us);
+    }
+}
+
 /// How long the usage counters have been counting.
 ///
 /// The newest of the resets of `pg_stat_database`, `pg_stat_bgwriter`, `pg_stat_wal` and the postmaster's start bounds the
@@ -60,6 +70,16 @@ impl StatsWindow {
     pub fn seconds(&self) -> f64 {
         self.since_us
             .map_or(0.0, |since| (self.read_at_us - since).max(0) as f64 / 1e6)
+    }
+
+    /// The one that covers less time; an unknown start covers none.
+    #[must_use]
+    pub fn shorter(self, other: Self) -> Self {
+        if other.seconds() < self.seconds() {
+            other
+        } else {
+            self
+        }
     }
 
     /// Length in days; 0 when the start is unknown.

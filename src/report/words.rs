@@ -2,8 +2,9 @@
 
 use super::figures;
 use crate::finding::{
-    BatchParameter, Evidence, Finding, Ignored, ImpactBasis, LocationKind, NPlusOneEvidence,
-    Observation, QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus, Severity, Verified,
+    BatchParameter, Evidence, Finding, Ignored, Impact, ImpactBasis, LocationKind,
+    NPlusOneEvidence, Observation, QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus,
+    Severity, Verified,
 };
 
 /// In place of a remedy whose SQL holds values of the workload.
@@ -123,17 +124,30 @@ fn round_trip(evidence: &Evidence) -> String {
     }
 }
 
+/// Window below which nothing is said of a day, seconds: traffic changes with the hour, and of minutes nobody knows what they stand for.
+const MIN_WINDOW_OF_A_RATE_S: f64 = 3_600.0;
+
+/// Window from which a day needs no remark, seconds: it has seen nearly a whole one.
+const MIN_WINDOW_OF_A_DAY_S: f64 = 20.0 * 3_600.0;
+
+/// The time saved: of a day where a day is known or can be reckoned from hours, else of the time observed.
+fn saved_time(impact: &Impact) -> String {
+    let per_day = figures::roughly_milliseconds(impact.saved_ms_per_day());
+    let observed = figures::roughly_milliseconds(impact.saved_time_ms);
+    match impact.window_s {
+        s if s >= MIN_WINDOW_OF_A_DAY_S => format!("{per_day} a day"),
+        s if s >= MIN_WINDOW_OF_A_RATE_S => format!("{per_day} a day at that rate"),
+        s if s > 0.0 => format!("{observed} in that time"),
+        _ => observed,
+    }
+}
+
 fn saving(finding: &Finding) -> Option<String> {
     let impact = &finding.impact;
     if impact.saved_time_ms <= 0.0 {
         return None;
     }
-    let per_day = impact.saved_ms_per_day();
-    let saved = if per_day > 0.0 {
-        format!("{} a day", figures::roughly_milliseconds(per_day))
-    } else {
-        figures::roughly_milliseconds(impact.saved_time_ms)
-    };
+    let saved = saved_time(impact);
     let share = if impact.saved_share > 0.0 {
         format!(", {} of all", figures::share(impact.saved_share))
     } else {
@@ -363,5 +377,25 @@ pub(super) fn value(value: &serde_json::Value) -> String {
             values.join(", ")
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_of_a_day_from_minutes() {
+        let saved = |window_s: f64| {
+            saved_time(&Impact {
+                saved_time_ms: 4_000.0,
+                window_s,
+                ..Impact::default()
+            })
+        };
+        assert_eq!(saved(7.03), "4.0 s in that time");
+        assert_eq!(saved(7_200.0), "48 s a day at that rate");
+        assert_eq!(saved(172_800.0), "2.0 s a day");
+        assert_eq!(saved(0.0), "4.0 s");
     }
 }

@@ -22,12 +22,15 @@ mod n_plus_one;
 mod n_plus_one_suspect;
 mod n_plus_one_write;
 mod needs;
+mod non_sargable_predicate;
+mod oversized_index_on_hot_column;
 mod pool_saturation;
 mod recommended;
 mod redundant_index;
 mod redundant_query;
 mod scope;
 mod sequential_round_trips;
+mod stale_statistics;
 mod stored_index;
 mod time_outside_database;
 mod unindexed_foreign_key;
@@ -64,10 +67,13 @@ pub static RULES: &[&Rule] = &[
     &n_plus_one::RULE,
     &n_plus_one_suspect::RULE,
     &n_plus_one_write::RULE,
+    &non_sargable_predicate::RULE,
+    &oversized_index_on_hot_column::RULE,
     &pool_saturation::RULE,
     &redundant_index::RULE,
     &redundant_query::RULE,
     &sequential_round_trips::RULE,
+    &stale_statistics::RULE,
     &time_outside_database::RULE,
     &unindexed_foreign_key::RULE,
     &unprepared_repeats::RULE,

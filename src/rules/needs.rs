@@ -198,10 +198,11 @@ fn usage_counters(audit: &Audit<'_>) -> Sight {
             "usage counted for {days:.1} days of {wanted:.0} (--min-window)"
         ));
     }
-    if !server.standbys.is_empty() {
+    let n_unseen = server.n_unseen();
+    if n_unseen > 0 {
         partial.push(format!(
-            "usage on {} standbys, which count for themselves",
-            server.standbys.len()
+            "usage on {n_unseen} other server{} of the same data, which count for themselves (--replica)",
+            if n_unseen == 1 { "" } else { "s" }
         ));
     }
     Sight::partial(partial)

@@ -1,9 +1,9 @@
 //! A recommendation as a finding: what the rules about missing indexes share. They differ only in which kind they report.
 
-use super::Audit;
+use super::{Audit, stale_statistics::Staleness};
 use crate::{
     advise::{PricedQuery, Reason, Recommendation},
-    catalog::{Build, Catalog, IndexDef, KeyTarget, RelationKind},
+    catalog::{Build, Catalog, IndexDef, KeyTarget, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, IndexChange,
         IndexEvidence, QueryCost, Remedy, RemedyKind, Severity, Subject,
@@ -270,13 +270,17 @@ fn remedy(catalog: &Catalog, recommendation: &Recommendation) -> Remedy {
     Remedy {
         kind: RemedyKind::CreateIndex,
         sql: Some(format!("{};", def.create_sql(build))),
-        hint: hint(recommendation, is_partitioned),
+        hint: hint(recommendation, relation, is_partitioned),
         changes: vec![change],
         ..Remedy::default()
     }
 }
 
-fn hint(recommendation: &Recommendation, is_partitioned: bool) -> String {
+fn hint(
+    recommendation: &Recommendation,
+    relation: Option<&Relation>,
+    is_partitioned: bool,
+) -> String {
     let mut hints = Vec::new();
     if is_partitioned {
         hints.push("a partitioned table's index can't be built concurrently in one step: pgassay migrate writes the steps per partition".to_owned());
@@ -288,6 +292,15 @@ fn hint(recommendation: &Recommendation, is_partitioned: bool) -> String {
         ));
     }
     hints.extend(recommendation.condition.clone());
+    if let Some(staleness) = relation.and_then(Staleness::of) {
+        let why = match staleness {
+            Staleness::NeverAnalysed => "was never analysed".to_owned(),
+            Staleness::Changed(n) => format!("saw {n} changes since its last ANALYZE"),
+        };
+        hints.push(format!(
+            "the table {why}: ANALYZE it and audit again before building"
+        ));
+    }
     if !recommendation.priced {
         hints.push(
             "check it with EXPLAIN before building it: only structure and statistics speak for it"

@@ -29,11 +29,11 @@ const DOCS: &str = "\
 **Why it matters.** Writes maintain it, updates that could be HOT are not, cache and disk hold it, and nothing is ever found through it.
 
 **How it decides.** The window is the time since the newest of the counter resets of pg_stat_database, pg_stat_bgwriter and pg_stat_wal and the server's start; a \
-reset that reads NULL is not \"forever\". Below 30 days (`--min-window`), or where standbys are attached whose counters were not looked at, the finding is info, says how many \
+reset that reads NULL is not \"forever\". Below 30 days (`--min-window`), or where standbys are attached (or the audited server is one) whose counters were not looked at (`--replica URL` adds them up), the finding is info, says how many \
 days were seen, and carries no migration. Indexes of constraints (primary key, unique, exclusion), of replica identity, of foreign keys on either side, of partitioned tables, and \
 those that another rule calls duplicate or redundant are never named. It is a warning where writes to the table take 1 % of the database's time or more, else info.
 
-**When it is wrong.** A yearly report; a standby that answers the reads; an index made yesterday on a server with old counters; an expression index, whose statistics the \
+**When it is wrong.** A yearly report; a standby behind a pooler or in another cluster that answers the reads; an index made yesterday on a server with old counters; an expression index, whose statistics the \
 planner uses even if nobody scans it (its finding has low confidence and no migration).
 
 **References.** PostgreSQL documentation, 27.2 (pg_stat_all_indexes).";
@@ -114,7 +114,7 @@ fn claim<'a>(
     index: &'a Index,
 ) -> Claim<'a> {
     let days = catalog.server.stats_window.days();
-    let n_standbys = catalog.server.standbys.len();
+    let n_standbys = catalog.server.n_unseen();
     let is_expression = index
         .def
         .keys
@@ -143,9 +143,12 @@ fn claim<'a>(
             audit.settings.min_window_days
         ));
     } else if n_standbys > 0 {
-        message.push_str("; not enough evidence to drop: standbys were not looked at");
+        message.push_str(
+            "; not enough evidence to drop: other servers of the same data were not looked at",
+        );
         hints.push(
-            "a standby counts its own scans: look at pg_stat_user_indexes there first".to_owned(),
+            "a standby and its primary count their own scans: name the others with --replica URL"
+                .to_owned(),
         );
     } else if is_expression {
         hints.push("ANALYZE keeps statistics for its expression, which the planner may use: CREATE STATISTICS on the expression before dropping it".to_owned());

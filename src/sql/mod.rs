@@ -13,6 +13,7 @@ mod normalise;
 mod plannable;
 mod quote;
 pub mod rewrite;
+pub mod sargable;
 pub mod shape;
 mod skeleton;
 
@@ -21,7 +22,7 @@ pub use fingerprint::{Fingerprint, Normalised, normalise};
 pub use kind::statement_kind;
 pub use lexer::{Lexer, Token, TokenKind};
 pub use normalise::{Normaliser, OperandKind, OperandSpan};
-pub use plannable::plannable;
+pub use plannable::{plannable, without_limit};
 pub use quote::{quote_identifier, quote_literal};
 pub use shape::{QueryShape, ShapeError, StatementKind};
 pub(crate) use skeleton::{Gap, Skeleton};

@@ -62,6 +62,22 @@ pub fn plannable(text: &str, values: &BTreeMap<u16, String>, limit_rows: Option<
     out
 }
 
+/// The text with `LIMIT ALL` in place of its only LIMIT; `None` where it has none, or several.
+#[must_use]
+pub fn without_limit(text: &str) -> Option<String> {
+    let tokens: Vec<Token> = Lexer::new(text.as_bytes()).collect();
+    let mut limits = tokens.windows(2).filter(|pair| {
+        pair[0].kind == TokenKind::Word && slice(text, &pair[0]).eq_ignore_ascii_case("limit")
+    });
+    let limit = limits.next().filter(|_| limits.next().is_none())?;
+    let count = &limit[1];
+    if !matches!(count.kind, TokenKind::Number | TokenKind::Parameter) {
+        return None;
+    }
+    let (before, after) = (text.get(..count.start)?, text.get(count.end..)?);
+    Some(format!("{before}ALL{after}"))
+}
+
 /// The parameter of `LIMIT $n`, when the text has one such and no more.
 fn lone_limit(text: &str, tokens: &[Token]) -> Option<u16> {
     let mut limits = tokens.windows(2).filter_map(|pair| {
@@ -110,6 +126,25 @@ mod tests {
             None,
             "SELECT '$1' FROM t WHERE a = 'x' AND b = $2 AND c = $1 -- $3",
         );
+    }
+
+    #[test]
+    fn a_lone_limit_can_be_lifted() {
+        for (text, expect) in [
+            (
+                "SELECT 1 FROM t LIMIT 5 OFFSET 3",
+                Some("SELECT 1 FROM t LIMIT ALL OFFSET 3"),
+            ),
+            (
+                "SELECT 1 FROM t limit $1",
+                Some("SELECT 1 FROM t limit ALL"),
+            ),
+            ("SELECT \"limit\" FROM t", None),
+            ("SELECT (SELECT 1 LIMIT 1) LIMIT 2", None),
+            ("SELECT 1 LIMIT", None),
+        ] {
+            assert_eq!(without_limit(text).as_deref(), expect, "{text}");
+        }
     }
 
     #[test]

@@ -54,6 +54,21 @@ async fn examples_of_missing_partial_index() {
 }
 
 #[tokio::test]
+async fn examples_of_non_sargable_predicate() {
+    run("non-sargable-predicate").await;
+}
+
+#[tokio::test]
+async fn examples_of_stale_statistics() {
+    run("stale-statistics").await;
+}
+
+#[tokio::test]
+async fn examples_of_oversized_index_on_hot_column() {
+    run("oversized-index-on-hot-column").await;
+}
+
+#[tokio::test]
 async fn examples_of_redundant_query() {
     run("redundant-query").await;
 }

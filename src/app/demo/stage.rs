@@ -167,6 +167,7 @@ impl Stage {
         let planner = RealPlanner::new(self.owned.clone());
         let inputs = Inputs {
             server: Some(&audited),
+            replicas: Vec::new(),
             logs: LogInputs {
                 files: vec![log],
                 format: Some(LOG_FORMAT.to_owned()),

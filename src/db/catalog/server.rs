@@ -39,6 +39,7 @@ async fn facts(audited: &Audited) -> Result<ServerFacts, DbError> {
         is_superuser: columns.next()?,
         can_read_all_stats: columns.next()?,
         collation: columns.next()?,
+        n_replicas: 0,
         stats_window: StatsWindow {
             read_at_us: columns.next()?,
             since_us: columns.next()?,

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 100;
 const MAX_TERMS: usize = 2_000;
 
 /// Depth that sqlparser may recurse to; each bracket takes several of its levels.
-pub(super) const RECURSION_LIMIT: usize = 6 * MAX_DEPTH;
+pub(in crate::sql) const RECURSION_LIMIT: usize = 6 * MAX_DEPTH;
 
 /// Stack for parsing, walking and dropping one tree, bytes. Reserved, not touched, so it costs nothing until used.
 const STACK_BYTES: usize = 64 << 20;

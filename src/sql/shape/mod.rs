@@ -15,7 +15,7 @@ mod tests;
 mod tolerate;
 mod touch;
 
-pub(in crate::sql) use guard::{on_large_stack, tokens as bounded_tokens};
+pub(in crate::sql) use guard::{RECURSION_LIMIT, on_large_stack, tokens as bounded_tokens};
 pub(in crate::sql) use names::{dotted, fold, relation};
 pub(in crate::sql) use render::{flatten, strip};
 

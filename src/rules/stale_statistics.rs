@@ -1,0 +1,194 @@
+//! `stale-statistics`: tables whose statistics no longer describe them, or that have none.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Audit, Example, Expect, Need, Rule,
+    recommended::{HEAVY_SHARE, SLOW_MS},
+};
+use crate::{
+    catalog::{Catalog, Persistence, Relation, RelationKind, RelationName},
+    finding::{
+        Confidence, Evidence, Finding, Impact, ImpactSource, Remedy, RemedyKind, Severity, Subject,
+    },
+    workload::{Loads, Workload},
+};
+
+pub(super) static RULE: Rule = Rule {
+    id: "stale-statistics",
+    summary: "a table has changed so much since its last ANALYZE that plans and advice rest on guesses",
+    severity: Severity::Warning,
+    docs: DOCS,
+    examples: EXAMPLES,
+    needs: &[Need::Catalog, Need::HelpedBy(&[Need::Statements])],
+    check,
+};
+
+/// Share of the rows that must have changed. Autovacuum analyses at a tenth (`autovacuum_analyze_scale_factor`): at half, it is off or
+/// behind.
+const MIN_CHANGED_SHARE: f64 = 0.5;
+
+/// Rows changed below which it does not matter: plans of small tables are cheap whatever is known.
+const MIN_CHANGED_ROWS: u64 = 10_000;
+
+/// Pages (1 MiB) from which a table without any statistics matters.
+const MIN_PAGES: u64 = 128;
+
+const DOCS: &str = "\
+**What it finds.** Tables of which at least half the rows, and 10,000, changed since the last ANALYZE; and tables of 1 MiB or more that were never analysed at all.
+
+**Why it matters.** The planner takes row counts and value frequencies from the statistics. With old ones it takes a new state, a new tenant or today's rows for next to nothing and joins them row by row. \
+Advice about indexes rests on the same figures: findings about such a table say so. ANALYZE first, then look again.
+
+**How it decides.** `n_mod_since_analyze` of pg_stat_all_tables against the live rows; `reltuples` of -1 (never analysed). It is a warning where statements that read or write the table take 1 % of the \
+database's time or 100 ms on average, else info.
+
+**When it is wrong.** Counters arrive up to a second late: rows loaded just before an ANALYZE may be counted as changed after it. After a crash the counters begin anew, and the table looks fresher than it is. A table whose rows are all rewritten without changing what the columns look like has statistics \
+that still fit.
+
+**References.** PostgreSQL documentation, 25.1.3 (updating planner statistics), 14.2 (statistics used by the planner).";
+
+const EXAMPLES: &[Example] = &[
+    Example {
+        title: "loaded and never analysed",
+        ddl: "CREATE TABLE readings (id bigint PRIMARY KEY, value integer NOT NULL) WITH (autovacuum_enabled = off);
+              INSERT INTO readings SELECT n, n % 100 FROM generate_series(1, 40000) n;",
+        log: "-- calls: 100, mean_time_ms: 15\nSELECT id FROM readings WHERE value = 7;\n",
+        expect: Expect::Finding("readings"),
+    },
+    Example {
+        title: "grown tenfold since",
+        ddl: "CREATE TABLE readings (id bigint PRIMARY KEY, value integer NOT NULL) WITH (autovacuum_enabled = off);
+              INSERT INTO readings SELECT n, n % 100 FROM generate_series(1, 4000) n;
+              ANALYZE readings;
+              INSERT INTO readings SELECT n, n % 100 FROM generate_series(4001, 40000) n;
+              SELECT pg_sleep(1.2);",
+        log: "-- calls: 100, mean_time_ms: 15\nSELECT id FROM readings WHERE value = 7;\n",
+        expect: Expect::Finding("readings"),
+    },
+    Example {
+        title: "analysed after loading, and a few rows more",
+        ddl: "CREATE TABLE readings (id bigint PRIMARY KEY, value integer NOT NULL) WITH (autovacuum_enabled = off);
+              INSERT INTO readings SELECT n, n % 100 FROM generate_series(1, 40000) n;
+              SELECT pg_sleep(1.2);
+              ANALYZE readings;
+              INSERT INTO readings SELECT n, n % 100 FROM generate_series(40001, 51000) n;
+              SELECT pg_sleep(1.2);",
+        log: "-- calls: 100, mean_time_ms: 15\nSELECT id FROM readings WHERE value = 7;\n",
+        expect: Expect::Silence,
+    },
+];
+
+fn check(audit: &Audit<'_>) -> Vec<Finding> {
+    let Some(catalog) = &audit.snapshot.catalog else {
+        return Vec::new();
+    };
+    let use_of = used(catalog, &audit.snapshot.workload);
+    let relations = catalog.relations.iter();
+    relations
+        .filter_map(|relation| {
+            let staleness = Staleness::of(relation)?;
+            Some(finding(relation, &staleness, use_of.get(&relation.name)))
+        })
+        .collect()
+}
+
+/// Why a table's statistics don't describe it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Staleness {
+    /// No ANALYZE has ever looked at it.
+    NeverAnalysed,
+    /// So many rows changed since.
+    Changed(u64),
+}
+
+impl Staleness {
+    /// `None` where the statistics are as fresh as autovacuum keeps them, or where it does not matter.
+    pub(super) fn of(relation: &Relation) -> Option<Self> {
+        let is_table = matches!(
+            relation.kind,
+            RelationKind::Table | RelationKind::MaterializedView
+        );
+        if !is_table || relation.persistence == Persistence::Temporary || relation.of_extension {
+            return None;
+        }
+        if relation.n_rows.is_none() && relation.n_pages >= MIN_PAGES {
+            return Some(Self::NeverAnalysed);
+        }
+        let n_changed = relation.usage.n_modified_since_analyze;
+        let n_live = relation.usage.n_live_rows.max(1) as f64;
+        let is_changed =
+            n_changed >= MIN_CHANGED_ROWS && n_changed as f64 >= n_live * MIN_CHANGED_SHARE;
+        is_changed.then_some(Self::Changed(n_changed))
+    }
+}
+
+/// What statements over a table weigh.
+#[derive(Debug, Default)]
+struct UseOf {
+    share: f64,
+    mean_ms: f64,
+}
+
+fn used(catalog: &Catalog, workload: &Workload) -> BTreeMap<RelationName, UseOf> {
+    let loads = Loads::of(workload);
+    let mut found: BTreeMap<RelationName, UseOf> = BTreeMap::new();
+    for query in &workload.queries {
+        let Some(shape) = &query.shape else { continue };
+        let mut names: Vec<&RelationName> = shape
+            .scans
+            .iter()
+            .filter_map(|scan| {
+                catalog.resolve(scan.relation.schema.as_deref(), &scan.relation.name)
+            })
+            .map(|relation| &relation.name)
+            .collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let one = found.entry(name.clone()).or_default();
+            one.share += loads.share(query);
+            one.mean_ms = one.mean_ms.max(query.mean_ms());
+        }
+    }
+    found
+}
+
+fn finding(relation: &Relation, staleness: &Staleness, used: Option<&UseOf>) -> Finding {
+    let matters = used.is_some_and(|used| used.share >= HEAVY_SHARE || used.mean_ms >= SLOW_MS);
+    let what = match staleness {
+        Staleness::NeverAnalysed => "was never analysed".to_owned(),
+        Staleness::Changed(n) => format!(
+            "has {} rows, and {n} changes since its last ANALYZE",
+            relation.usage.n_live_rows
+        ),
+    };
+    let mut facts = serde_json::Map::new();
+    facts.insert(
+        "n_changed_since_analyze".to_owned(),
+        relation.usage.n_modified_since_analyze.into(),
+    );
+    facts.insert("n_live_rows".to_owned(), relation.usage.n_live_rows.into());
+    Finding {
+        rule: RULE.id,
+        severity: if matters { Severity::Warning } else { Severity::Info },
+        confidence: Confidence::High,
+        subject: Subject {
+            relation: Some(relation.name.clone()),
+            ..Subject::default()
+        },
+        message: format!("{} {what}: plans and index advice rest on guesses", relation.name),
+        impact: Impact {
+            source: ImpactSource::Catalog,
+            ..Impact::default()
+        },
+        evidence: Evidence::Facts(facts),
+        locations: Vec::new(),
+        remedy: Remedy {
+            kind: RemedyKind::Analyze,
+            sql: Some(format!("ANALYZE {};", relation.name.to_sql())),
+            hint: "and look why autovacuum did not come: autovacuum, autovacuum_analyze_scale_factor, the table's own settings, long transactions".to_owned(),
+            ..Remedy::default()
+        },
+    }
+}

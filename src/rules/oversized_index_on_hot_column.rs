@@ -137,7 +137,7 @@ impl<'r> Hot<'r> {
         {
             return None;
         }
-        let searched = searched(catalog, workload, relation)?;
+        let searched = searched(catalog, workload, relation);
         let columns: Vec<String> = set
             .into_iter()
             .filter(|column| holds(&index.def, column))
@@ -180,12 +180,8 @@ fn is_of(catalog: &Catalog, scan: &Scan, relation: &Relation) -> bool {
     found.is_some_and(|found| found.name == relation.name)
 }
 
-/// Columns by which statements search, join, sort or group a table; `None` where a statement over it could not be understood whole.
-fn searched(
-    catalog: &Catalog,
-    workload: &Workload,
-    relation: &Relation,
-) -> Option<BTreeSet<String>> {
+/// Columns by which statements search, join, sort or group a table; of statements that could not be understood whole, all that they name.
+fn searched(catalog: &Catalog, workload: &Workload, relation: &Relation) -> BTreeSet<String> {
     let mut texts: Vec<&str> = Vec::new();
     let mut columns = BTreeSet::new();
     for query in &workload.queries {
@@ -230,7 +226,7 @@ fn searched(
         })
     });
     columns.extend(named.map(|column| column.name.clone()));
-    Some(columns)
+    columns
 }
 
 fn add<'t>(columns: &mut BTreeSet<String>, texts: &mut Vec<&'t str>, target: &'t Target) {

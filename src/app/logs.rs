@@ -231,7 +231,10 @@ impl Silent {
         };
         let told = |input: &InputFacts| {
             let seen = &input.coverage;
-            input.n_statements + seen.n_connected + seen.n_disconnected + seen.n_refused > 0
+            {
+                let connections = seen.n_connected + seen.n_disconnected + seen.n_refused;
+                input.n_statements + connections + seen.n_pooler > 0
+            }
         };
         let both = || files.iter().zip(inputs);
         let telling: BTreeSet<String> = both()

@@ -110,6 +110,7 @@ fn observation(input: &InputFacts, workload: &Workload) -> Observation {
         source: match input.kind {
             InputKind::Log | InputKind::SqlFile => "log",
             InputKind::PgStatStatements => "pg_stat_statements",
+            InputKind::PoolerLog => "pgbouncer",
         }
         .to_owned(),
         name: input.name.clone(),

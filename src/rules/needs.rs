@@ -40,6 +40,8 @@ pub enum Need {
     Durations,
     /// Any query log.
     Log,
+    /// A pooler's own log.
+    PoolerLog,
     /// When sessions start and end: from `log_connections` and `log_disconnections`.
     Connections,
     /// `pg_stat_database`'s counters of sessions: 14 and newer.
@@ -127,6 +129,7 @@ impl Sight {
             Need::EachExecution => in_logs(audit, ORDER, each_execution),
             Need::Durations => in_logs(audit, ORDER, durations),
             Need::Log => in_logs(audit, LOG, |_| Sight::default()),
+            Need::PoolerLog => pooler_log(audit),
             Need::Connections => in_logs(audit, LOG, connections),
             Need::SessionCounters => session_counters(audit),
             Need::Backends => backends(audit),
@@ -260,6 +263,15 @@ fn statements(audit: &Audit<'_>) -> Sight {
         add(&mut partial, sight.partial);
     }
     Sight::partial(partial)
+}
+
+fn pooler_log(audit: &Audit<'_>) -> Sight {
+    let mut inputs = audit.snapshot.workload.inputs.iter();
+    if inputs.any(|input| input.kind == InputKind::PoolerLog) {
+        Sight::default()
+    } else {
+        Sight::missing("pgbouncer's log")
+    }
 }
 
 /// What each log lacks: wholly where all logs lack it.

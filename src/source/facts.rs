@@ -1,6 +1,6 @@
 //! Messages that tell something of a session or of the server: waits, temporary files, ends of sessions, checkpoints.
 
-use super::{message::milliseconds, record::Record};
+use super::{message::milliseconds, pgbouncer, record::Record};
 use crate::workload::{FactKind, Who};
 
 /// The fact in a message of severity LOG, if it is one.
@@ -12,6 +12,7 @@ pub(super) fn of_log<'a>(record: &Record<'a>) -> Option<FactKind<'a>> {
         b't' => temp_file(record),
         b'p' => wait(record).or_else(|| setting(message)),
         b'a' => autovacuum(message),
+        b'C' | b'S' | b's' => pgbouncer::fact(message),
         b'r' => message
             .strip_prefix(b"restartpoint complete: ")
             .and_then(checkpoint),

@@ -10,6 +10,8 @@ mod cloudsql;
 mod cnpg;
 mod cri;
 mod csvlog;
+#[cfg(test)]
+mod damage_tests;
 mod docker;
 mod error;
 mod facts;
@@ -21,6 +23,7 @@ mod heroku;
 mod input;
 mod jsonlog;
 mod message;
+mod pgbouncer;
 mod plans;
 mod prefix;
 mod read;
@@ -47,6 +50,7 @@ pub use unwrap::Wrapping;
 pub static FORMATS: &[&Format] = &[
     &jsonlog::FORMAT,
     &csvlog::FORMAT,
+    &pgbouncer::FORMAT,
     &stderr::FORMAT,
     &sql_file::FORMAT,
 ];

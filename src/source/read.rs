@@ -8,10 +8,10 @@ use std::{
 };
 
 use super::{
-    Input, Options, SourceError,
+    Format, Input, Options, SourceError,
     assemble::{Assembler, Sessions, Tally},
     chunk::{Buffer, Chunk, Reader},
-    sql_file,
+    pgbouncer, sql_file,
     stitch::Stitcher,
 };
 use crate::workload::{InputFacts, InputKind, Origin, Sink};
@@ -132,10 +132,12 @@ impl Source {
         let Some(reader) = self.open.take() else {
             return;
         };
-        let is_sql = std::ptr::eq(reader.format, &raw const sql_file::FORMAT);
+        let is = |format: *const Format| std::ptr::eq(reader.format, format);
         let facts = InputFacts {
-            kind: if is_sql {
+            kind: if is(&raw const sql_file::FORMAT) {
                 InputKind::SqlFile
+            } else if is(&raw const pgbouncer::FORMAT) {
+                InputKind::PoolerLog
             } else {
                 InputKind::Log
             },

@@ -41,6 +41,9 @@ pub struct Coverage {
     /// Clients that were refused because all connection slots were taken.
     #[serde(default)]
     pub n_refused: u64,
+    /// What a pooler's log told.
+    #[serde(default)]
+    pub n_pooler: u64,
     /// Settings that the log says were changed, with their new values; the first 64.
     pub settings: Vec<(String, String)>,
 }
@@ -90,6 +93,9 @@ impl Covered {
             FactKind::Connected { .. } => seen.n_connected += 1,
             FactKind::Disconnected { .. } => seen.n_disconnected += 1,
             FactKind::TooManyClients => seen.n_refused += 1,
+            FactKind::PoolerStats { .. }
+            | FactKind::PoolerOpened { .. }
+            | FactKind::PoolerClosed { .. } => seen.n_pooler += 1,
             FactKind::Setting { name, value } if seen.settings.len() < MAX_SETTINGS => {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
                 seen.settings.push((text(name), text(value)));
@@ -126,6 +132,7 @@ impl Covered {
         seen.n_connected += theirs.n_connected;
         seen.n_disconnected += theirs.n_disconnected;
         seen.n_refused += theirs.n_refused;
+        seen.n_pooler += theirs.n_pooler;
         seen.settings.extend(theirs.settings);
         seen.settings.truncate(MAX_SETTINGS);
         self.from_us = [self.from_us, following.from_us]

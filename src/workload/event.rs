@@ -174,6 +174,27 @@ pub enum FactKind<'a> {
     },
     /// A client was refused because all connection slots are taken.
     TooManyClients,
+    /// pgbouncer's statistics of one interval (`stats_period`).
+    PoolerStats {
+        /// Queries a second.
+        queries_per_s: u64,
+        /// A transaction's mean time, microseconds.
+        transaction_us: u64,
+        /// A client's mean wait for a server connection, microseconds.
+        wait_us: u64,
+    },
+    /// pgbouncer opened a connection to the server, or a client logs in.
+    PoolerOpened {
+        /// Whose connection.
+        side: PoolerSide,
+    },
+    /// pgbouncer closed a connection.
+    PoolerClosed {
+        /// Whose connection.
+        side: PoolerSide,
+        /// Why, without what is only this one's.
+        reason: &'a [u8],
+    },
     /// `checkpoint complete`
     Checkpoint {
         /// Buffers written.
@@ -206,6 +227,15 @@ pub enum FactKind<'a> {
         /// Its new value.
         value: &'a [u8],
     },
+}
+
+/// Whose connection a pooler speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolerSide {
+    /// An application's.
+    Client,
+    /// Its own, to the server.
+    Server,
 }
 
 /// Takes events from a source. States of adjacent chunks append to each other in input order, so that chunks can be read in parallel.

@@ -9,27 +9,23 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, Fact, FactKind, InputFacts, LogStats, Origin, Outcome, Pace, PlanPhases, Protocol,
-    Query, Sink, SkipCount, Statement, Text, TimeSeries, Who, Workload,
+    Event, Fact, FactKind, InputFacts, Origin, Outcome, Pace, Protocol, Sink, SkipCount, Statement,
+    Text, Who, Workload,
     activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
+    known::{Known, NO_QUERY, TOO_MANY_QUERIES},
     operands::{Sent, operand_values},
     prepared::Named,
     request::request_and_tags,
     role::Traits,
-    statistics::{Names, Observed, QueryStatistics},
+    statistics::{Observed, QueryStatistics},
     symbols::Symbols,
     template::{Lookup, Slot, Templates},
-    transaction::TransactionStep,
     value::Value,
     window::{Context, MAX_PARTS, Place, Step, Windows},
 };
-use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind};
+use crate::sql::Fingerprint;
 
-/// Distinct fingerprints kept. Those seen later are counted under one reason, and their time is in no statistic.
-const MAX_QUERIES: usize = 100_000;
-/// Longest real text kept for planning, bytes; longer ones can't be planned with anyway.
-const MAX_SAMPLE_BYTES: usize = 64 * 1024;
 /// Longest excerpt kept as an example of something skipped, bytes.
 const MAX_EXAMPLE_BYTES: usize = 200;
 /// New sessions after which the number of known ones is checked against its bound.
@@ -39,21 +35,6 @@ const MAX_LOCAL_QUERIES: usize = 4096;
 const MAX_LOCAL_NAMES: usize = 4096;
 /// An input that starts so long before the one ahead of it ends is another server's log, microseconds: its processes are others.
 const OVERLAP_US: i64 = 60_000_000;
-/// Reason for statements beyond [`MAX_QUERIES`].
-const TOO_MANY_QUERIES: &str = "statements beyond the first 100,000 distinct ones";
-
-/// What is known of a fingerprint, worked out once.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) fingerprint: Fingerprint,
-    text: String,
-    sample: String,
-    kind: StatementKind,
-    pub(super) shape: Option<Box<QueryShape>>,
-    shape_error: Option<ShapeError>,
-    pub(super) traits: Traits,
-    transaction: TransactionStep,
-}
 
 /// An execution kept for the leading fold.
 #[derive(Debug, Clone, Copy)]
@@ -91,24 +72,27 @@ struct Renumber {
 
 /// Something skipped, counted.
 #[derive(Debug, Clone, Default)]
-struct Skip {
-    n: u64,
-    first: Option<(Origin, String)>,
+pub(super) struct Skip {
+    pub(super) n: u64,
+    pub(super) first: Option<(Origin, String)>,
 }
 
 /// Folds events into a [`Workload`].
 #[derive(Debug)]
 pub struct Fold {
-    templates: Templates,
-    statistics: Vec<QueryStatistics>,
+    pub(super) templates: Templates,
+    /// `None` for queries that were let go of.
+    pub(super) statistics: Vec<Option<Box<QueryStatistics>>>,
     /// Queries that were executed since this fold was empty.
-    touched: Vec<u32>,
-    known: Vec<Known>,
-    query_at: HashMap<Fingerprint, u32, foldhash::fast::FixedState>,
-    symbols: Symbols,
+    pub(super) touched: Vec<u32>,
+    pub(super) known: Vec<Known>,
+    pub(super) query_at: HashMap<Fingerprint, u32, foldhash::fast::FixedState>,
+    /// Queries with statistics.
+    pub(super) n_live: usize,
+    pub(super) symbols: Symbols,
     mode: Mode,
     covers: Vec<Covered>,
-    skips: BTreeMap<&'static str, Skip>,
+    pub(super) skips: BTreeMap<&'static str, Skip>,
     /// Operand values of the execution at hand.
     values: Vec<Value>,
     sessions_since_check: usize,
@@ -145,6 +129,10 @@ impl Fold {
         self
     }
 
+    pub(super) fn is_leading(&self) -> bool {
+        matches!(self.mode, Mode::Leading(_))
+    }
+
     fn in_mode(mode: Mode) -> Self {
         Self {
             templates: Templates::default(),
@@ -152,6 +140,7 @@ impl Fold {
             touched: Vec::new(),
             known: Vec::new(),
             query_at: HashMap::default(),
+            n_live: 0,
             symbols: match mode {
                 Mode::Leading(_) => Symbols::default(),
                 // the bounds of names are the leading fold's
@@ -185,6 +174,8 @@ impl Fold {
             }
             _ => (Vec::new(), Pace::default()),
         };
+        // of one that was let go of, nothing else is known
+        repetitions.retain(|repetition| fold.is_live(repetition.child));
         repetitions.sort_by_key(|repetition| repetition.child);
         for (input, cover) in inputs.iter_mut().zip(std::mem::take(&mut fold.covers)) {
             cover.describe(input);
@@ -238,8 +229,9 @@ impl Fold {
         let client =
             self.symbols
                 .intern_client(statement.user, statement.database, statement.application);
+        self.live(query, statement.text);
         let template = self.templates.get(slot);
-        let statistics = &mut self.statistics[query as usize];
+        let statistics = self.statistics[query as usize].get_or_insert_default();
         if !statistics.is_touched() {
             self.touched.push(query);
         }
@@ -388,13 +380,7 @@ impl Fold {
                 let sql = text.decode(&mut scratch);
                 let query = match self.query_at.get(&fingerprint) {
                     Some(&query) => query,
-                    None => self.admit(Known {
-                        fingerprint,
-                        text: self.templates.normalised(),
-                        sample: clipped(sql, MAX_SAMPLE_BYTES),
-                        kind: statement_kind(sql),
-                        ..Known::default()
-                    }),
+                    None => self.admit(Known::of(fingerprint, self.templates.normalised(), sql)),
                 };
                 let tags = self.tags(sql);
                 self.templates.learn(text, hash, query, tags)
@@ -406,9 +392,11 @@ impl Fold {
     fn more_time(&mut self, statement: &Statement<'_>) {
         let slot = self.understood(statement.text);
         let query = self.templates.get(slot).query;
-        let Some(statistics) = self.statistics.get_mut(query as usize) else {
+        if query == NO_QUERY {
             return;
-        };
+        }
+        self.live(query, statement.text);
+        let statistics = self.statistics[query as usize].get_or_insert_default();
         if !statistics.is_touched() {
             self.touched.push(query);
         }
@@ -468,27 +456,6 @@ impl Fold {
         (request, self.symbols.intern_label(tags))
     }
 
-    /// Takes up a fingerprint that is new here, unless there are too many.
-    fn admit(&mut self, mut known: Known) -> u32 {
-        let leading = matches!(self.mode, Mode::Leading(_));
-        if leading && self.known.len() >= MAX_QUERIES {
-            return NO_QUERY;
-        }
-        known.transaction = TransactionStep::of(&known.text);
-        if leading {
-            match shape::parse(&known.text) {
-                Ok(shape) => known.shape = Some(Box::new(shape)),
-                Err(error) => known.shape_error = Some(error),
-            }
-            known.traits = Traits::of(&known.text, known.kind, known.shape.as_deref());
-        }
-        let query = u32::try_from(self.known.len()).expect("memory ends before 2^32 fingerprints");
-        self.query_at.insert(known.fingerprint, query);
-        self.known.push(known);
-        self.statistics.push(QueryStatistics::default());
-        query
-    }
-
     /// What is known of the coverage of that input.
     fn cover(&mut self, origin: Origin) -> &mut Covered {
         let file = origin.file as usize;
@@ -496,45 +463,6 @@ impl Fold {
             self.covers.resize(file + 1, Covered::default());
         }
         &mut self.covers[file]
-    }
-
-    fn queries(
-        &mut self,
-        phases: &BTreeMap<u32, PlanPhases>,
-        mut series: Vec<TimeSeries>,
-    ) -> Vec<Query> {
-        let symbols = &self.symbols;
-        let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
-        let names = Names {
-            user: &|at| text(&symbols.client(at).user),
-            application: &|at| text(&symbols.client(at).application),
-            route: &|at| Some(symbols.tags(at).join(" ")),
-        };
-        let numbered = (0_u32..).zip(std::mem::take(&mut self.known));
-        let mut queries: Vec<Query> = numbered
-            .zip(&self.statistics)
-            // one that was prepared and never run, as far as the log tells
-            .filter(|(_, statistics)| statistics.n_calls() > 0)
-            .map(|((number, known), statistics)| Query {
-                fingerprint: known.fingerprint,
-                text: known.text,
-                kind: known.kind,
-                sample: known.sample,
-                shape: known.shape,
-                shape_error: known.shape_error,
-                log: Some(LogStats {
-                    phases: phases.get(&number).copied(),
-                    series: series
-                        .get_mut(number as usize)
-                        .map(std::mem::take)
-                        .unwrap_or_default(),
-                    ..statistics.finish(&names)
-                }),
-                pgss: None,
-            })
-            .collect();
-        queries.sort_by_key(|query| query.fingerprint);
-        queries
     }
 
     fn skip_counts(&self, inputs: &[InputFacts]) -> Vec<SkipCount> {
@@ -554,11 +482,11 @@ impl Fold {
     /// Takes over what is new to this fold of another's queries, clients and labels; the other notes their numbers here.
     fn adopt(&mut self, following: &mut Self) {
         let renumber = &mut following.renumber;
-        for known in &mut following.known[renumber.queries.len()..] {
+        for known in &following.known[renumber.queries.len()..] {
             let fingerprint = known.fingerprint;
             let query = match self.query_at.get(&fingerprint) {
                 Some(&query) => query,
-                None => self.admit(std::mem::take(known)),
+                None => self.admit(known.raw()),
             };
             renumber.queries.push(query);
         }
@@ -650,9 +578,6 @@ impl Fold {
 /// Stands for a session that has no number yet.
 const UNKNOWN_SESSION: u32 = u32::MAX;
 
-/// Stands for a query beyond [`MAX_QUERIES`].
-const NO_QUERY: u32 = u32::MAX;
-
 impl Sink for Fold {
     fn event(&mut self, event: &Event<'_>) {
         match event {
@@ -685,18 +610,25 @@ impl Sink for Fold {
         self.adopt(following);
         let renumber = &following.renumber;
         for &local in &following.touched {
-            let theirs = &mut following.statistics[local as usize];
-            let query = renumber.queries[local as usize];
-            if let Some(mine) = self.statistics.get_mut(query as usize) {
-                if !mine.is_touched() {
-                    self.touched.push(query);
-                }
-                mine.append(theirs, &renumber.clients, &renumber.labels);
-            } else {
+            let local = local as usize;
+            let Some(theirs) = &mut following.statistics[local] else {
+                continue;
+            };
+            let query = renumber.queries[local];
+            if query == NO_QUERY {
                 let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
                 skip.n += theirs.n_calls();
-                *theirs = QueryStatistics::default();
+                **theirs = QueryStatistics::default();
+                continue;
             }
+            if self.statistics[query as usize].is_none() {
+                self.take_back(query, following.known[local].raw());
+            }
+            let mine = self.statistics[query as usize].get_or_insert_default();
+            if !mine.is_touched() {
+                self.touched.push(query);
+            }
+            mine.append(theirs, &renumber.clients, &renumber.labels);
         }
         let incidents = std::mem::take(&mut following.activity.counter.incidents);
         self.activity.counter.add(incidents);
@@ -718,6 +650,7 @@ impl Sink for Fold {
             mine.append(theirs);
         }
         following.empty();
+        self.let_go();
     }
 }
 
@@ -778,6 +711,6 @@ fn transaction_hash(id: &[u8]) -> u64 {
     }
 }
 
-fn clipped(text: &[u8], max: usize) -> String {
+pub(super) fn clipped(text: &[u8], max: usize) -> String {
     String::from_utf8_lossy(&text[..text.len().min(max)]).into_owned()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, FactKind};
+use super::{Fact, FactKind, PoolerSide};
 use crate::sql::{Fingerprint, Normaliser};
 
 /// Reasons for cancelling that are told apart: the server knows about a dozen.
@@ -40,6 +40,76 @@ pub struct Incidents {
     pub analyzes: BTreeMap<String, Measured>,
     /// Plans of `auto_explain`.
     pub n_plans: u64,
+    /// What a pooler's own log tells.
+    #[serde(default)]
+    pub pooler: PoolerFacts,
+}
+
+/// What pgbouncer's log tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolerFacts {
+    /// Clients that logged in, or tried to.
+    pub n_clients: u64,
+    /// Connections opened to the server.
+    pub n_server_connections: u64,
+    /// Clients' connections closed, by reason.
+    pub clients_closed: BTreeMap<String, Times>,
+    /// The server's connections closed, by reason.
+    pub servers_closed: BTreeMap<String, Times>,
+    /// Intervals with queries.
+    pub n_intervals: u64,
+    /// Those in which clients waited 50 ms and more on average.
+    pub n_waiting: u64,
+    /// Mean wait of the worst of them, microseconds.
+    pub max_wait_us: u64,
+    /// Sum over the waiting intervals of the mean wait, microseconds.
+    pub waiting_us: u64,
+    /// Sum over the waiting intervals of a transaction's mean time, microseconds.
+    pub waiting_transaction_us: u64,
+}
+
+/// Mean wait for a server connection that users feel, microseconds. A new server connection costs some ms, so a wait of that length is no queue.
+const LONG_WAIT_US: u64 = 50_000;
+
+impl PoolerFacts {
+    fn stats(&mut self, wait_us: u64, transaction_us: u64) {
+        self.n_intervals += 1;
+        if wait_us >= LONG_WAIT_US {
+            self.n_waiting += 1;
+            self.max_wait_us = self.max_wait_us.max(wait_us);
+            self.waiting_us = self.waiting_us.saturating_add(wait_us);
+            self.waiting_transaction_us =
+                self.waiting_transaction_us.saturating_add(transaction_us);
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.n_clients += other.n_clients;
+        self.n_server_connections += other.n_server_connections;
+        add_times(&mut self.clients_closed, other.clients_closed);
+        add_times(&mut self.servers_closed, other.servers_closed);
+        self.n_intervals += other.n_intervals;
+        self.n_waiting += other.n_waiting;
+        self.max_wait_us = self.max_wait_us.max(other.max_wait_us);
+        self.waiting_us = self.waiting_us.saturating_add(other.waiting_us);
+        self.waiting_transaction_us = self
+            .waiting_transaction_us
+            .saturating_add(other.waiting_transaction_us);
+    }
+}
+
+fn at_reason(all: &mut BTreeMap<String, Times>, reason: &[u8], time_us: i64) {
+    let full = all.len() >= MAX_REASONS;
+    let reason = named(reason, full, |reason| all.contains_key(reason));
+    all.entry(reason).or_default().at(time_us);
+}
+
+fn add_times(mine: &mut BTreeMap<String, Times>, theirs: BTreeMap<String, Times>) {
+    for (reason, times) in theirs {
+        let full = mine.len() >= MAX_REASONS;
+        let reason = named(reason.as_bytes(), full, |r| mine.contains_key(r));
+        mine.entry(reason).or_default().add(times);
+    }
 }
 
 /// How often, and when first and last, microseconds since the epoch (0: unknown).
@@ -105,11 +175,24 @@ impl Counter {
         match fact.kind {
             FactKind::TooManyClients => found.too_many_clients.at(fact.time_us),
             FactKind::Cancelled { reason, .. } => {
-                let reason = named(reason, found.cancelled.len() >= MAX_REASONS, |reason| {
-                    found.cancelled.contains_key(reason)
-                });
-                found.cancelled.entry(reason).or_default().at(fact.time_us);
+                at_reason(&mut found.cancelled, reason, fact.time_us);
             }
+            FactKind::PoolerOpened { side } => match side {
+                PoolerSide::Client => found.pooler.n_clients += 1,
+                PoolerSide::Server => found.pooler.n_server_connections += 1,
+            },
+            FactKind::PoolerClosed { side, reason } => {
+                let closed = match side {
+                    PoolerSide::Client => &mut found.pooler.clients_closed,
+                    PoolerSide::Server => &mut found.pooler.servers_closed,
+                };
+                at_reason(closed, reason, fact.time_us);
+            }
+            FactKind::PoolerStats {
+                queries_per_s,
+                transaction_us,
+                wait_us,
+            } if queries_per_s > 0 || wait_us > 0 => found.pooler.stats(wait_us, transaction_us),
             FactKind::Deadlock { .. } => found.deadlocks.at(fact.time_us),
             // each wait is told as it goes on and as it ends: the end, or else the last look, is what counts
             FactKind::LockWait {
@@ -154,11 +237,8 @@ impl Counter {
         let mine = &mut self.incidents;
         mine.too_many_clients.add(other.too_many_clients);
         mine.deadlocks.add(other.deadlocks);
-        for (reason, times) in other.cancelled {
-            let full = mine.cancelled.len() >= MAX_REASONS;
-            let reason = named(reason.as_bytes(), full, |r| mine.cancelled.contains_key(r));
-            mine.cancelled.entry(reason).or_default().add(times);
-        }
+        add_times(&mut mine.cancelled, other.cancelled);
+        mine.pooler.add(other.pooler);
         add_all(&mut mine.lock_waits, other.lock_waits, MAX_STATEMENTS);
         add_all(&mut mine.temp_files, other.temp_files, MAX_STATEMENTS);
         add_all(&mut mine.vacuums, other.vacuums, MAX_RELATIONS);

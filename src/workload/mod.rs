@@ -13,6 +13,7 @@ mod event;
 mod fold;
 mod histogram;
 mod incidents;
+mod known;
 mod link;
 mod load;
 mod model;
@@ -41,9 +42,11 @@ pub use activity::{ActivityFacts, Slice, TimeSeries};
 pub use chain::{Chains, SideBySide};
 pub use coverage::Coverage;
 pub use difference::{Reading, difference};
-pub use event::{Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Who};
+pub use event::{
+    Event, Fact, FactKind, Origin, Outcome, PoolerSide, Protocol, Sink, Statement, Who,
+};
 pub use fold::Fold;
-pub use incidents::{Incidents, Measured, Times};
+pub use incidents::{Incidents, Measured, PoolerFacts, Times};
 pub use link::{Link, is_own_key, link, refers_to, singular};
 pub use load::Loads;
 pub use model::{

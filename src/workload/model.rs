@@ -262,6 +262,8 @@ pub enum InputKind {
     SqlFile,
     /// `pg_stat_statements`
     PgStatStatements,
+    /// A pooler's own log: no statements.
+    PoolerLog,
 }
 
 /// What one input covered.

@@ -346,6 +346,16 @@ impl QueryStatistics {
         self.n_calls > 0 || self.n_parses > 0 || self.more_us > 0 || self.plan_us > 0
     }
 
+    /// Time so far, microseconds.
+    pub(super) fn total_us(&self) -> u64 {
+        self.total_us.saturating_add(self.more_us)
+    }
+
+    /// Where it was seen first.
+    pub(super) fn first_origin(&self) -> Origin {
+        self.first_origin
+    }
+
     /// Executions so far.
     pub(super) fn n_calls(&self) -> u64 {
         self.n_calls

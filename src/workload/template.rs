@@ -243,6 +243,12 @@ impl Templates {
         Slot::Cached(at)
     }
 
+    /// The normalised form of a text.
+    pub(super) fn normalise(&mut self, sql: &[u8]) -> String {
+        self.normaliser.run(sql);
+        self.normaliser.text()
+    }
+
     /// The normalised form of the text that was last found to be new.
     pub(super) fn normalised(&self) -> String {
         self.normaliser.text()

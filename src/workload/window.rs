@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::{
     Origin, WindowBound,
     burst::{Analyser, View},
-    fold::Known,
+    known::Known,
     pace::Tenure,
     prepared::Named,
     role::Role,

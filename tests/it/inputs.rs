@@ -203,3 +203,35 @@ fn connections_alone_are_enough_for_rules_about_connections() {
     .exits(0);
     assert_eq!(run.n_found("connection-churn"), 0);
 }
+
+#[test]
+fn a_poolers_log_stands_beside_the_servers() {
+    let pools = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/pools"));
+    let run = check(
+        pools,
+        &[
+            "pgbouncer.log",
+            "--rule",
+            "pool-saturation",
+            "--rule",
+            "n-plus-one",
+        ],
+    )
+    .exits(0);
+    assert_eq!((run.n_statements(), run.n_found("pool-saturation")), (0, 1));
+    let evidence = &run.report["findings"][0]["evidence"];
+    assert_eq!(evidence["n_gave_up"], 3, "{evidence}");
+    assert_eq!(evidence["n_refused_by_pooler"], 4, "{evidence}");
+    let rules = run.report["rules"].as_array().unwrap();
+    let status = |id: &str| rules.iter().find(|rule| rule["id"] == id).unwrap()["status"].clone();
+    assert_eq!(status("n-plus-one"), "lacked-input");
+    assert_eq!(status("pool-saturation"), "partial");
+    // the server's log tells no less because of it
+    let alone = check(pools, &["no-pool.log", "--rule", "connection-churn"]).exits(0);
+    let both = check(
+        pools,
+        &["no-pool.log", "pgbouncer.log", "--rule", "connection-churn"],
+    )
+    .exits(0);
+    assert_eq!(both.report["rules"], alone.report["rules"]);
+}

@@ -13,6 +13,7 @@ mod db;
 mod demo;
 mod doctor;
 mod examples;
+mod fingerprints;
 mod gate;
 mod inputs;
 mod migrate;

@@ -1,0 +1,172 @@
+//! Real logs, damaged at random: nothing panics, nothing is read twice, and where chunks end makes no difference.
+
+use std::io::Cursor;
+
+use proptest::prelude::*;
+
+use super::{FORMATS, Input, Options, WRAPPINGS, read};
+use crate::workload::{Fold, Workload};
+
+macro_rules! log {
+    ($path:literal) => {
+        (
+            $path,
+            include_bytes!(concat!("../../fixtures/logs/", $path)).as_slice(),
+        )
+    };
+}
+
+/// One of each format.
+const LOGS: &[(&str, &[u8])] = &[
+    log!("pg13/server.log"),
+    log!("pg18/server.log"),
+    log!("pg15-log-statement/server.log"),
+    log!("pg15-auto-explain/server.log"),
+    log!("pg13/server.csv"),
+    log!("pg18/server.csv"),
+    log!("pg15-auto-explain/server.csv"),
+    log!("pg15/server.json"),
+    log!("pg18/server.json"),
+    log!("syslog/rfc3164.log"),
+    log!("syslog/rfc5424.log"),
+    log!("syslog/rsyslog.log"),
+    log!("wrapped/heroku.log"),
+    log!("wrapped/cloudsql.json"),
+];
+
+/// Bytes of a log that are damaged and read in one case.
+const WINDOW: usize = 12_000;
+
+/// What files, disks and transfers do to logs.
+#[derive(Debug, Clone)]
+enum Damage {
+    Insert(&'static [u8]),
+    Cut(usize),
+    Repeat(usize),
+    Long(u8, usize),
+    Set(u8),
+    End,
+    Crlf,
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let inserted = prop::sample::select(vec![
+        &b"\0"[..],
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"\r\n",
+        b"\n",
+        b"\t",
+        b"\n\t",
+        b"\"",
+        b"\"\"",
+        b"\\",
+        b"\\u12",
+        b"{",
+        b"}",
+        b",",
+        b"'",
+        b"$1 = ",
+        b"#011",
+        b" LOG:  ",
+        b"duration: 99999999999999999999.9 ms  statement: ",
+        b"\n2026-11-22 20:36:03.041 UTC [1] LOG:  duration: 1 ms",
+        b"/*",
+        b"$$",
+        b"--",
+    ]);
+    prop_oneof![
+        4 => inserted.prop_map(Damage::Insert),
+        2 => (1usize..400).prop_map(Damage::Cut),
+        1 => (1usize..800).prop_map(Damage::Repeat),
+        1 => (any::<u8>(), 1usize..3_000).prop_map(|(byte, n)| Damage::Long(byte, n)),
+        3 => any::<u8>().prop_map(Damage::Set),
+        1 => Just(Damage::End),
+        1 => Just(Damage::Crlf),
+    ]
+}
+
+fn apply(log: &mut Vec<u8>, at: usize, damage: &Damage) {
+    let at = at % (log.len() + 1);
+    let end = |n: usize| (at + n).min(log.len());
+    match damage {
+        Damage::Insert(bytes) => drop(log.splice(at..at, bytes.iter().copied())),
+        Damage::Cut(n) => drop(log.drain(at..end(*n))),
+        Damage::Repeat(n) => {
+            let again = log[at..end(*n)].to_vec();
+            log.splice(at..at, again);
+        }
+        Damage::Long(byte, n) => drop(log.splice(at..at, std::iter::repeat_n(*byte, *n))),
+        Damage::Set(byte) => {
+            if let Some(there) = log.get_mut(at) {
+                *there = *byte;
+            }
+        }
+        Damage::End => log.truncate(at.max(1)),
+        Damage::Crlf => {
+            let lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').collect();
+            *log = lines.join(&b"\r\n"[..]);
+        }
+    }
+}
+
+fn folded(log: &[u8], options: &Options, n_threads: usize) -> Option<Workload> {
+    let input = Input {
+        name: "damaged.log".to_owned(),
+        reader: Box::new(Cursor::new(log.to_vec())),
+    };
+    let reading = read(
+        vec![input],
+        options,
+        n_threads,
+        Fold::leading(),
+        Fold::default,
+    );
+    reading
+        .failures
+        .is_empty()
+        .then(|| reading.sink.finish(reading.inputs))
+}
+
+/// Calls and time by statement.
+fn totals(workload: &Workload) -> Vec<(String, u64, u64)> {
+    let of = |query: &crate::workload::Query| {
+        let log = query.log.as_ref().unwrap();
+        (query.text.clone(), log.n_calls, log.total_us)
+    };
+    workload.queries.iter().map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn any_damage_of_real_logs(
+        log in prop::sample::select(LOGS.to_vec()),
+        from in any::<usize>(),
+        damages in prop::collection::vec((any::<usize>(), damage()), 0..6),
+        chunk_bytes in 200usize..4_000,
+        n_threads in 1usize..3,
+        named in any::<bool>(),
+    ) {
+        let (name, whole) = log;
+        let start = from % whole.len().saturating_sub(WINDOW).max(1);
+        let start = whole[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let mut log = whole[start..whole.len().min(start + WINDOW)].to_vec();
+        for (at, damage) in &damages {
+            apply(&mut log, *at, damage);
+        }
+        // whoever names a format has it read by that one, whatever it is
+        let forced = Options {
+            format: FORMATS.get(from % FORMATS.len()).copied().filter(|_| named),
+            wrapping: WRAPPINGS.get(from % WRAPPINGS.len()).copied().filter(|_| named && from % 3 == 0),
+            ..Options::default()
+        };
+        let one = folded(&log, &forced, 1);
+        let many = folded(&log, &Options { chunk_bytes, ..forced }, n_threads);
+        prop_assert_eq!(one.is_some(), many.is_some(), "{}", name);
+        if let (Some(one), Some(many)) = (one, many) {
+            prop_assert_eq!(totals(&one), totals(&many), "{} {:?}", name, damages);
+        }
+    }
+}

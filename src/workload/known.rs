@@ -1,0 +1,291 @@
+//! What the fold knows of each fingerprint, in bounded memory: when there are too many, the lightest are let go of, counted, and taken back
+//! should they come again.
+
+use std::{collections::BTreeMap, sync::Arc, sync::LazyLock};
+
+use super::{
+    LogStats, PlanPhases, Query, Text, TimeSeries,
+    fold::{Fold, clipped},
+    role::Traits,
+    statistics::Names,
+    transaction::TransactionStep,
+};
+use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind};
+
+/// Distinct fingerprints with statistics, at the end of a chunk. Four times what `pg_stat_statements` keeps by default (`max` = 5000); about 7 kB each.
+const MAX_QUERIES: usize = 20_000;
+/// Those that stay when there are more: the ones with most time.
+const N_HEAVY: usize = 8_000;
+/// And of the others those with most calls: a log may have no durations.
+const N_FREQUENT: usize = 2_000;
+/// Distinct fingerprints that are told apart at all, some 200 bytes each. What is new beyond is counted under one reason.
+const MAX_SEEN: usize = 500_000;
+/// Longest real text kept for planning, bytes; longer ones can't be planned with anyway.
+const MAX_SAMPLE_BYTES: usize = 64 * 1024;
+/// Reason for statements beyond [`MAX_SEEN`].
+pub(super) const TOO_MANY_QUERIES: &str = "statements beyond the first 500,000 distinct ones";
+/// Reason for executions of statements that were let go of.
+const LET_GO: &str = "executions of the lightest statements, let go of because more than 20,000 distinct ones were seen";
+
+/// Stands for a query beyond [`MAX_SEEN`].
+pub(super) const NO_QUERY: u32 = u32::MAX;
+
+/// Those of a query that was let go of.
+static NO_TRAITS: LazyLock<Arc<Traits>> = LazyLock::new(Arc::default);
+
+/// What is known of a fingerprint, worked out once.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) fingerprint: Fingerprint,
+    text: Box<str>,
+    sample: Box<str>,
+    kind: StatementKind,
+    pub(super) shape: Option<Box<QueryShape>>,
+    shape_error: Option<ShapeError>,
+    pub(super) traits: Arc<Traits>,
+    pub(super) transaction: TransactionStep,
+}
+
+impl Known {
+    /// As a first text tells it.
+    pub(super) fn of(fingerprint: Fingerprint, normalised: String, sql: &[u8]) -> Self {
+        Self {
+            text: normalised.into(),
+            sample: clipped(sql, MAX_SAMPLE_BYTES).into(),
+            kind: statement_kind(sql),
+            ..Self::nothing(fingerprint)
+        }
+    }
+
+    fn nothing(fingerprint: Fingerprint) -> Self {
+        Self {
+            fingerprint,
+            text: Box::default(),
+            sample: Box::default(),
+            kind: StatementKind::default(),
+            shape: None,
+            shape_error: None,
+            traits: Arc::clone(&NO_TRAITS),
+            transaction: TransactionStep::default(),
+        }
+    }
+
+    /// The same, for another fold to work out.
+    pub(super) fn raw(&self) -> Self {
+        Self {
+            text: self.text.clone(),
+            sample: self.sample.clone(),
+            kind: self.kind,
+            ..Self::nothing(self.fingerprint)
+        }
+    }
+
+    fn understand(&mut self) {
+        match shape::parse(&self.text) {
+            Ok(shape) => self.shape = Some(Box::new(shape)),
+            Err(error) => self.shape_error = Some(error),
+        }
+        let traits = Traits::of(&self.text, self.kind, self.shape.as_deref());
+        self.traits = Arc::new(traits);
+    }
+}
+
+impl Fold {
+    /// Takes up a fingerprint that is new here, unless there are too many.
+    pub(super) fn admit(&mut self, known: Known) -> u32 {
+        if self.is_leading() && self.known.len() >= MAX_SEEN {
+            return NO_QUERY;
+        }
+        let query = u32::try_from(self.known.len()).expect("memory ends before 2^32 fingerprints");
+        self.query_at.insert(known.fingerprint, query);
+        self.known.push(Known::nothing(known.fingerprint));
+        self.statistics.push(None);
+        self.take_back(query, known);
+        query
+    }
+
+    /// Takes up a fingerprint that has a number: anew, or for the first time.
+    pub(super) fn take_back(&mut self, query: u32, mut known: Known) {
+        known.transaction = TransactionStep::of(&known.text);
+        if self.is_leading() {
+            known.understand();
+        }
+        self.known[query as usize] = known;
+        self.statistics[query as usize] = Some(Box::default());
+        self.n_live += 1;
+    }
+
+    /// Takes back the query of a text, should it have been let go of.
+    pub(super) fn live(&mut self, query: u32, text: Text<'_>) {
+        if self.statistics[query as usize].is_some() {
+            return;
+        }
+        let mut scratch = Vec::new();
+        let sql = text.decode(&mut scratch);
+        let normalised = self.templates.normalise(sql);
+        let fingerprint = self.known[query as usize].fingerprint;
+        self.take_back(query, Known::of(fingerprint, normalised, sql));
+    }
+
+    /// Whether there are statistics of a fingerprint.
+    pub(super) fn is_live(&self, fingerprint: Fingerprint) -> bool {
+        let query = self.query_at.get(&fingerprint);
+        query.is_some_and(|&query| self.statistics[query as usize].is_some())
+    }
+
+    /// Lets go of the lightest queries when there are too many. Their numbers stay theirs: what was found of them stays right.
+    pub(super) fn let_go(&mut self) {
+        self.let_go_beyond(MAX_QUERIES, N_HEAVY, N_FREQUENT);
+    }
+
+    pub(super) fn let_go_beyond(&mut self, max: usize, n_heavy: usize, n_frequent: usize) {
+        if self.n_live <= max {
+            return;
+        }
+        let numbered = (0_u32..).zip(&self.statistics);
+        let mut ranked: Vec<(u64, u64, u32)> = numbered
+            .filter_map(|(query, statistics)| {
+                let statistics = statistics.as_deref()?;
+                Some((statistics.total_us(), statistics.n_calls(), query))
+            })
+            .collect();
+        // begin, commit and the like decide what a window is, and are few
+        let is_light = |&(_, _, query): &(u64, u64, u32)| {
+            self.known[query as usize].transaction == TransactionStep::default()
+        };
+        ranked.retain(is_light);
+        ranked.sort_unstable_by_key(|&(us, n, query)| (std::cmp::Reverse((us, n)), query));
+        let mut rest = ranked.split_off(n_heavy.min(ranked.len()));
+        rest.sort_unstable_by_key(|&(us, n, query)| (std::cmp::Reverse((n, us)), query));
+        let skip = self.skips.entry(LET_GO).or_default();
+        for &(_, n_calls, query) in rest.iter().skip(n_frequent) {
+            let known = &mut self.known[query as usize];
+            let Some(statistics) = self.statistics[query as usize].take() else {
+                continue;
+            };
+            skip.n += n_calls;
+            if skip.first.is_none() {
+                skip.first = Some((
+                    statistics.first_origin(),
+                    clipped(known.text.as_bytes(), 200),
+                ));
+            }
+            *known = Known::nothing(known.fingerprint);
+            self.n_live -= 1;
+        }
+        self.touched.clear();
+    }
+
+    pub(super) fn queries(
+        &mut self,
+        phases: &BTreeMap<u32, PlanPhases>,
+        mut series: Vec<TimeSeries>,
+    ) -> Vec<Query> {
+        let symbols = &self.symbols;
+        let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
+        let names = Names {
+            user: &|at| text(&symbols.client(at).user),
+            application: &|at| text(&symbols.client(at).application),
+            route: &|at| Some(symbols.tags(at).join(" ")),
+        };
+        let numbered = (0_u32..).zip(std::mem::take(&mut self.known));
+        let mut queries: Vec<Query> = numbered
+            .zip(&self.statistics)
+            .filter_map(|(numbered, statistics)| Some((numbered, statistics.as_deref()?)))
+            // one that was prepared and never run, as far as the log tells
+            .filter(|(_, statistics)| statistics.n_calls() > 0)
+            .map(|((number, known), statistics)| Query {
+                fingerprint: known.fingerprint,
+                text: known.text.into(),
+                kind: known.kind,
+                sample: known.sample.into(),
+                shape: known.shape,
+                shape_error: known.shape_error,
+                log: Some(LogStats {
+                    phases: phases.get(&number).copied(),
+                    series: series
+                        .get_mut(number as usize)
+                        .map(std::mem::take)
+                        .unwrap_or_default(),
+                    ..statistics.finish(&names)
+                }),
+                pgss: None,
+            })
+            .collect();
+        queries.sort_by_key(|query| query.fingerprint);
+        queries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Event, InputFacts, Origin, Sink, Statement, Workload};
+
+    /// One execution a chunk, and the bound after each: `(text, duration)`.
+    fn bounded(executions: &[(&str, u64)]) -> Workload {
+        let mut fold = Fold::leading();
+        let mut following = Fold::default();
+        for (line, (text, duration_us)) in (1..).zip(executions) {
+            following.event(&Event::Statement(Statement {
+                text: text.as_bytes().into(),
+                duration_us: Some(*duration_us),
+                time_us: 1_000_000 * line,
+                session: b"7",
+                origin: Origin {
+                    file: 0,
+                    line: line.unsigned_abs(),
+                },
+                ..Statement::default()
+            }));
+            fold.append(&mut following);
+            fold.let_go_beyond(6, 3, 1);
+        }
+        fold.finish(vec![InputFacts::default()])
+    }
+
+    fn calls(workload: &Workload) -> Vec<(String, u64, u64)> {
+        let stats = |q: &Query| q.log.as_ref().map_or((0, 0), |l| (l.n_calls, l.total_us));
+        let each = workload.queries.iter();
+        let mut all: Vec<_> = each
+            .map(|q| (q.text.clone(), stats(q).0, stats(q).1))
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn what_is_heavy_stays_however_late_it_comes() {
+        let light: Vec<String> = (0..40).map(|n| format!("select c{n} from t")).collect();
+        let mut executions: Vec<(&str, u64)> = Vec::new();
+        for (n, text) in light.iter().enumerate() {
+            executions.push((text, 10 + n as u64));
+            executions.push(("select early from t where a = 1", 500));
+            executions.push(("select often from t where a = 1", 1));
+            if n > 30 {
+                executions.push(("select late from t", 700));
+            }
+        }
+        // let go of long ago, and heavy now
+        executions.push((&light[0], 9_000));
+        let workload = bounded(&executions);
+        let found = calls(&workload);
+        assert!(found.len() <= 6, "{found:?}");
+        for expected in [
+            ("select c0 from t", 1, 9_000),
+            ("select early from t where a = $1", 40, 20_000),
+            ("select late from t", 9, 6_300),
+            ("select often from t where a = $1", 40, 40),
+        ] {
+            let (text, n, us) = expected;
+            assert!(found.contains(&(text.to_owned(), n, us)), "{found:?}");
+        }
+        let kept: u64 = found.iter().map(|(_, n, _)| n).sum();
+        let skipped = workload.skipped.iter().find(|skip| skip.reason == LET_GO);
+        assert_eq!(kept + skipped.unwrap().n, executions.len() as u64);
+        assert!(skipped.unwrap().example.starts_with(':'));
+        // of what stays, all is known
+        let early = workload.queries.iter().find(|q| q.text.contains("early"));
+        assert!(early.unwrap().shape.is_some());
+    }
+}

@@ -120,8 +120,10 @@ pub async fn advise<W: WhatIf + Sync>(
     let conditions = sargable::price(catalog, what_if, &bound.queries, &served, &written).await;
     let mut skipped = bound.skipped;
     skipped.append(&mut pricer.failures);
+    let mut why_not = why_not::why_not(&bound.queries, proposals, &pricer, &verified, options);
+    why_not::point_at_rewrites(&mut why_not, &conditions);
     Advice {
-        why_not: why_not::why_not(&bound.queries, proposals, &pricer, &verified, options),
+        why_not,
         recommendations: recommend::recommendations(
             catalog,
             &pricer,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Options, WhatIf, WhyNot,
+    Options, PricedCondition, WhatIf, WhyNot,
     bind::BoundQuery,
     price::{Priced, Pricer},
     propose::Proposal,
@@ -44,6 +44,21 @@ pub(super) fn why_not<W: WhatIf + Sync>(
             }
         })
         .collect()
+}
+
+/// Statements that another form of their condition would help say so.
+pub(super) fn point_at_rewrites(why_not: &mut [WhyNot], conditions: &[PricedCondition]) {
+    for entry in why_not {
+        let priced = conditions
+            .iter()
+            .find(|priced| priced.fingerprint == entry.fingerprint);
+        if let Some(condition) = priced.and_then(|priced| priced.conditions.first()) {
+            entry.reason = format!(
+                "no index on {} serves {} as it is written: non-sargable-predicate has the form that one serves",
+                condition.column, condition.before
+            );
+        }
+    }
 }
 
 /// The planner's cost and the measured time do not belong together.

@@ -4,7 +4,8 @@ use hashbrown::HashMap;
 
 use super::{
     BurstClass, Driver, Repetition, Share, WindowBound,
-    chain::{Chains, SideBySide, is_behind, span_us},
+    chain::{Chains, Place, SideBySide, is_behind, span_us},
+    found::{Drivers, Found, Rank},
     link::{Link, link},
     pace::Pacer,
     role::Role,
@@ -89,24 +90,6 @@ struct Accumulated {
     n_unclassified: u64,
 }
 
-/// The driver that was found for a group.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
-    pub(super) driver: Driver,
-    pub(super) step: Step,
-    /// Its group, when it stands in the window.
-    group: Option<usize>,
-}
-
-/// What may drive a group.
-#[derive(Debug, Clone, Copy)]
-struct Drivers {
-    /// The best for the group as a whole.
-    group: Option<Found>,
-    /// For what ran before that one did: the window may have begun within a loop.
-    before: Option<Found>,
-}
-
 /// What a burst is of a whole that it is part of.
 #[derive(Debug, Clone, Copy)]
 struct Part {
@@ -116,16 +99,6 @@ struct Part {
     exact: bool,
     /// Executions of the group in the window.
     n_all: usize,
-}
-
-/// How well a query fits as driver: the greatest is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    link: Link,
-    leads: bool,
-    lists: bool,
-    before: bool,
-    at: u32,
 }
 
 /// Groups judged for one loop: foreign to it?
@@ -139,7 +112,7 @@ impl Analyser {
         if let [only] = view.steps {
             let known = self.accumulated(only.query);
             known.n_windows += 1;
-            known.chains.record(1, false);
+            known.chains.record(1, Place::Apart);
             return;
         }
         self.group(view.steps);
@@ -153,13 +126,20 @@ impl Analyser {
                 self.bursts_of(at, view, context);
             } else {
                 let only = self.groups[at].members[0];
-                self.count_chain(query, &[only], view, context);
+                self.count_chain(query, &[only], false, view, context);
             }
         }
     }
 
     /// Counts executions that follow each other as a chain, where no tag or transaction bounds them.
-    fn count_chain(&mut self, query: u32, chain: &[u32], view: &View<'_>, context: Context<'_>) {
+    fn count_chain(
+        &mut self,
+        query: u32,
+        chain: &[u32],
+        among: bool,
+        view: &View<'_>,
+        context: Context<'_>,
+    ) {
         let Some(&first) = chain.first().filter(|_| view.bound == WindowBound::Idle) else {
             return;
         };
@@ -169,7 +149,12 @@ impl Analyser {
                 && context.known[step.query as usize].traits.can_drive()
                 && self.link(step.query, query, context) != Link::None
         });
-        self.accumulated(query).chains.record(chain.len(), behind);
+        let place = match (behind, among) {
+            (false, _) => Place::Apart,
+            (true, false) => Place::Behind,
+            (true, true) => Place::Among,
+        };
+        self.accumulated(query).chains.record(chain.len(), place);
     }
 
     /// Looks in one client's window across sessions for loops whose body ran on several of them.
@@ -460,19 +445,22 @@ impl Analyser {
         let rounds: Vec<Vec<u32>> = rounds(&members, &cuts).map(<[u32]>::to_vec).collect();
         let n_all = members.len();
         self.groups[group].members = members;
+        let mut chains: Vec<(Vec<u32>, Option<Found>)> = Vec::new();
         for round in rounds {
             let found = self.round_driver(&round, &cuts, root, &drivers, view);
-            for segment in self.segments(group, &round, found, view, context) {
-                let segment = repeats(&segment, view.steps);
-                self.count_chain(self.groups[group].query, &segment, view, context);
-                if segment.len() >= 2 {
-                    let part = Part {
-                        n_round: None,
-                        exact: false,
-                        n_all,
-                    };
-                    self.emit(group, &segment, part, found, view, context);
-                }
+            let segments = self.segments(group, &round, found, view, context);
+            chains.extend(segments.iter().map(|s| (repeats(s, view.steps), found)));
+        }
+        let query = self.groups[group].query;
+        let part = Part {
+            n_round: None,
+            exact: false,
+            n_all,
+        };
+        for (chain, found) in &chains {
+            self.count_chain(query, chain, chains.len() > 1, view, context);
+            if chain.len() >= 2 {
+                self.emit(group, chain, part, *found, view, context);
             }
         }
     }

@@ -20,18 +20,31 @@ const MAX_BETWEEN: usize = 4;
 pub struct Chains {
     /// By length (1, 2, 3, 4, longer): no query precedes whose rows could name the key.
     pub apart: [u64; N_LENGTHS],
-    /// The same for those right behind such a query.
+    /// The same for those right behind such a query, the only ones of their window.
     pub behind: [u64; N_LENGTHS],
+    /// The same where the window has several: requests follow each other without a pause.
+    pub among: [u64; N_LENGTHS],
+}
+
+/// Where a chain stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// See [`Chains::apart`].
+    Apart,
+    /// See [`Chains::behind`].
+    Behind,
+    /// See [`Chains::among`].
+    Among,
 }
 
 impl Chains {
     /// Counts one of `n` executions.
-    pub(super) fn record(&mut self, n: usize, behind: bool) {
+    pub(super) fn record(&mut self, n: usize, place: Place) {
         let Some(at) = n.checked_sub(1) else { return };
-        let lengths = if behind {
-            &mut self.behind
-        } else {
-            &mut self.apart
+        let lengths = match place {
+            Place::Apart => &mut self.apart,
+            Place::Behind => &mut self.behind,
+            Place::Among => &mut self.among,
         };
         lengths[at.min(N_LENGTHS - 1)] += 1;
     }
@@ -92,11 +105,14 @@ mod tests {
     #[test]
     fn long_chains_share_a_place() {
         let mut chains = Chains::default();
-        for n in [0, 1, 1, 4, 5, 90] {
-            chains.record(n, n == 4);
+        for n in [0, 1, 1, 5, 90] {
+            chains.record(n, Place::Apart);
         }
+        chains.record(4, Place::Behind);
+        chains.record(2, Place::Among);
         assert_eq!(chains.apart, [2, 0, 0, 0, 2]);
         assert_eq!(chains.behind, [0, 0, 0, 1, 0]);
+        assert_eq!(chains.among, [0, 1, 0, 0, 0]);
     }
 
     #[test]

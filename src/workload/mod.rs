@@ -11,6 +11,7 @@ mod coverage;
 mod difference;
 mod event;
 mod fold;
+mod found;
 mod histogram;
 mod incidents;
 mod known;

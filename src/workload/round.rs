@@ -2,7 +2,8 @@
 
 use super::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Share, Spacing,
-    burst::{Found, View},
+    burst::View,
+    found::Found,
     role::{Role, Traits},
     value::Value,
     window::{Context, MAX_PARTS, Step},

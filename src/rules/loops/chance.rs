@@ -23,6 +23,10 @@ const CHANCE_SHARE: f64 = 0.1;
 const N_SHORT: usize = 4;
 /// Such chains from which on they tell of separate requests: fewer may be pieces of a loop.
 const MIN_SHORT: u64 = 3;
+/// The same for those of one length: from there on shorter ones are not counted.
+const CHANCE_SHARE_OF_LENGTH: f64 = 0.5;
+/// Requests come in waves: so many times their mean density.
+const WAVES: f64 = 1.5;
 /// Bursts from which on their share alone decides: the probability is beyond all bounds.
 const MANY: u64 = 50;
 
@@ -39,13 +43,18 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub(super) fn of(repetition: &Repetition) -> Self {
-        let Chains { apart, behind } = &repetition.chains;
-        let n_short: u64 = apart[..N_SHORT].iter().sum();
-        let all: u64 = apart.iter().chain(behind).sum();
-        let both = std::array::from_fn(|at| apart[at] + behind[at]);
+        let Chains {
+            apart,
+            behind,
+            among,
+        } = &repetition.chains;
+        let all: u64 = [apart, behind, among].into_iter().flatten().sum();
+        let open = std::array::from_fn(|at| apart[at] + among[at]);
+        let mut n_short = short(apart);
         let mut follows = share_followed(apart);
-        if is_geometric(&both) {
-            follows = follows.max(share_followed(&both));
+        if is_geometric(&open) {
+            n_short = short(&open);
+            follows = follows.max(share_followed(&open));
         }
         Self {
             follows,
@@ -83,8 +92,14 @@ impl Traffic {
         }
         let mut n_bursts = 0;
         let mut least = None;
+        let mut expected_longer = 0.0;
         for (&repeats, n) in by_length.iter().rev() {
             n_bursts += n;
+            let expected = self.expected(repeats);
+            if expected - expected_longer > CHANCE_SHARE_OF_LENGTH * *n as f64 {
+                break;
+            }
+            expected_longer = expected;
             if self.probability(repeats, n_bursts) < probability {
                 least = Some(repeats);
             }
@@ -128,9 +143,9 @@ impl Traffic {
         let n_apart = n.saturating_sub(n_in_rounds);
         let apart_us = span_us.saturating_sub(rounds_us).max(1);
         let burst_us = class.span_us as f64 / class.n_bursts.max(1) as f64;
-        let expected = n_apart as f64 * burst_us / apart_us as f64;
+        let expected = WAVES * n_apart as f64 * burst_us / apart_us as f64;
         let starts = n_apart as f64;
-        (starts * poisson_tail(u64::from(class.shape.repeats), expected)).min(1.0)
+        (starts * poisson_tail(class.n_repeats / class.n_bursts.max(1), expected)).min(1.0)
     }
 }
 
@@ -143,11 +158,14 @@ fn share_followed(chains: &[u64; N_SHORT + 1]) -> f64 {
     (share + (share * (1.0 - share) / n).sqrt()).min(1.0)
 }
 
-/// Is each length rarer than the one before, and are most chains short? So chance has it; rows of lists are seldom that few.
+fn short(chains: &[u64; N_SHORT + 1]) -> u64 {
+    chains[..N_SHORT].iter().sum()
+}
+
+/// Are most chains short, and those of one the most frequent? So chance has it; rows of lists are seldom that few.
 fn is_geometric(chains: &[u64; N_SHORT + 1]) -> bool {
-    let n_short: u64 = chains[..N_SHORT].iter().sum();
-    chains[..N_SHORT].is_sorted_by(|a, b| a > b || (*a == 0 && *b == 0))
-        && n_short > 2 * chains[N_SHORT]
+    let [one, two, three, four, longer] = *chains;
+    one > two.max(three).max(four) && one + two > three + four && short(chains) > 2 * longer
 }
 
 /// Does only idle time bound its windows?
@@ -208,6 +226,7 @@ mod tests {
             chains: Chains {
                 apart: [60, 15, 4, 1, 0],
                 behind: [40, 10, 2, 1, 1],
+                ..Chains::default()
             },
             side_by_side: SideBySide {
                 n: 160,
@@ -227,6 +246,7 @@ mod tests {
                 ..BurstShape::default()
             },
             n_bursts,
+            n_repeats: u64::from(repeats) * n_bursts,
             span_us: burst_us * n_bursts,
             ..BurstClass::default()
         }
@@ -264,6 +284,7 @@ mod tests {
             chains: Chains {
                 apart: [2, 0, 0, 0, 0],
                 behind: [0, 0, 0, 0, 1],
+                ..Chains::default()
             },
             ..Repetition::default()
         });

@@ -390,6 +390,15 @@ pub struct PlanArgs {
     /// Plan as this major version would: a preview
     #[arg(long = "as", value_name = "MAJOR")]
     pub as_major: Option<u16>,
+    /// Plan as if this index existed: a CREATE INDEX statement of any access method; plans before and after are compared
+    #[arg(long, value_name = "DDL", requires = "snapshot")]
+    pub index: Vec<String>,
+    /// Plan as if this index did not exist
+    #[arg(long, value_name = "NAME", requires = "snapshot")]
+    pub without_index: Vec<String>,
+    /// Plan with this setting, such as random_page_cost=1.1
+    #[arg(long, value_name = "NAME=VALUE", requires = "snapshot", value_parser = setting)]
+    pub set: Vec<(String, String)>,
     /// Folder with Postgres's server binaries [env: PGASSAY_PG_BIN]
     #[arg(long, value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
@@ -399,6 +408,15 @@ pub struct PlanArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = PlanFormat::Terminal, value_name = "FORMAT")]
     pub format: PlanFormat,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
 }
 
 /// `pgassay plan --format`

@@ -1,5 +1,7 @@
 //! `pgassay plan`: the plans of statements, from a twin or from the server itself.
 
+mod output;
+
 use std::{fs::File, io::Read, path::Path};
 
 use serde_json::{Value, json};
@@ -9,9 +11,11 @@ use super::{
 };
 use crate::{
     advise::{PlannedQuery, WhatIfError},
+    catalog::planner::PlannerState,
     cli::{PlanArgs, PlanFormat},
     db::LivePlanner,
     sql::{Lexer, TokenKind},
+    twin::{AddedIndex, Twin},
 };
 
 /// Largest file of statements, bytes.
@@ -23,20 +27,43 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// When there is nothing to plan with, or nothing to plan.
 pub(super) async fn run(args: &PlanArgs, context: &Context) -> Result<Outcome, Error> {
     let statements = statements(args)?;
-    let plans = match &args.snapshot {
+    let answer = match &args.snapshot {
         Some(path) => of_snapshot(args, path, statements, context).await?,
-        None => of_server(args, statements, context).await?,
+        None => Answer {
+            plans: of_server(args, statements, context).await?,
+            ..Answer::default()
+        },
     };
     match args.format {
         PlanFormat::Json => {
-            let document = json!({ "plans": plans });
-            let mut text = serde_json::to_vec(&document).unwrap_or_default();
+            let mut text = serde_json::to_vec(&answer.document()).unwrap_or_default();
             text.push(b'\n');
             context.print(&text)?;
         }
-        PlanFormat::Terminal => context.print(terminal(&plans).as_bytes())?,
+        PlanFormat::Terminal => context.print(output::terminal(&answer).as_bytes())?,
     }
     Ok(Outcome::Clean)
+}
+
+/// Plans, and what was asked for beside them.
+#[derive(Debug, Default)]
+struct Answer {
+    /// One entry a statement: `sql`, and `explain` or `error`; with something to compare, `before` too.
+    plans: Vec<Value>,
+    added: Vec<AddedIndex>,
+}
+
+impl Answer {
+    fn document(&self) -> Value {
+        let mut document = json!({ "plans": self.plans });
+        if !self.added.is_empty() {
+            let indexes = self.added.iter().map(|index| {
+                json!({ "name": index.name, "table": index.table.to_string(), "definition": index.definition, "size_bytes": index.n_bytes, "height": index.height })
+            });
+            document["indexes"] = indexes.collect();
+        }
+        document
+    }
 }
 
 /// Plans of the server itself, as far as the guard lets statements through.
@@ -71,7 +98,7 @@ async fn of_snapshot(
     path: &Path,
     statements: Vec<String>,
     context: &Context,
-) -> Result<Vec<Value>, Error> {
+) -> Result<Answer, Error> {
     let snapshot = file::open(path)?;
     let planner = snapshot.planner.ok_or_else(|| {
         Error::new(
@@ -79,11 +106,22 @@ async fn of_snapshot(
             format!("snapshot \"{}\" holds no planner state", path_text(path)),
         )
     })?;
+    let queries: Vec<PlannedQuery> = statements
+        .into_iter()
+        .map(|sql| PlannedQuery {
+            sql,
+            search_path: args.search_path.clone(),
+        })
+        .collect();
     let source = twin::Source {
         pg_bin: args.pg_bin.as_deref(),
         fetch: args.fetch_server,
         as_major: args.as_major,
     };
+    let mut before = None;
+    if args.as_major.is_some() {
+        before = of_own_major(&planner, source, &queries, context).await?;
+    }
     let twin = twin::build(planner, source, context).await?;
     if twin.is_same_major()
         && let Some(checked) = self_check::check(&twin, &snapshot.samples).await
@@ -93,16 +131,76 @@ async fn of_snapshot(
     for remark in twin::remarks(&twin) {
         context.remark(&remark);
     }
-    let mut plans = Vec::with_capacity(statements.len());
-    for sql in statements {
-        let query = PlannedQuery {
-            sql,
-            search_path: args.search_path.clone(),
-        };
-        let plan = twin.explain(&query).await;
-        plans.push(one(&query.sql, plan)?);
+    let changes = !(args.index.is_empty() && args.without_index.is_empty() && args.set.is_empty());
+    if changes && before.is_none() {
+        before = Some(plan_all(&twin, &queries, &[]).await?);
+    }
+    let mut answer = Answer::default();
+    for ddl in &args.index {
+        answer.added.push(add_index(&twin, ddl, args).await?);
+    }
+    twin.set(&args.set).await;
+    let hide = hidden(&twin, args)?;
+    answer.plans = plan_all(&twin, &queries, &hide).await?;
+    for (plan, before) in answer.plans.iter_mut().zip(before.into_iter().flatten()) {
+        plan["before"] = before.get("explain").cloned().unwrap_or_default();
+    }
+    Ok(answer)
+}
+
+/// What a preview is compared with: plans by the version that was captured, where there are binaries of it.
+async fn of_own_major(
+    planner: &PlannerState,
+    source: twin::Source<'_>,
+    queries: &[PlannedQuery],
+    context: &Context,
+) -> Result<Option<Vec<Value>>, Error> {
+    let major = u16::try_from(planner.version_num / 10_000).unwrap_or(0);
+    let own = twin::Source {
+        as_major: Some(major),
+        ..source
+    };
+    if own.exact(major, context).is_err() {
+        context.remark(&format!("no server binaries of PostgreSQL {major}: nothing to compare the preview with (--pg-bin DIR, --fetch-server)"));
+        return Ok(None);
+    }
+    let twin = twin::build(planner.clone(), own, context).await?;
+    plan_all(&twin, queries, &[]).await.map(Some)
+}
+
+async fn plan_all(
+    twin: &Twin,
+    queries: &[PlannedQuery],
+    hide: &[String],
+) -> Result<Vec<Value>, Error> {
+    let mut plans = Vec::with_capacity(queries.len());
+    for query in queries {
+        plans.push(one(&query.sql, twin.explain(query, hide).await)?);
     }
     Ok(plans)
+}
+
+async fn add_index(twin: &Twin, ddl: &str, args: &PlanArgs) -> Result<AddedIndex, Error> {
+    let added = twin.add_index(ddl, &args.search_path).await;
+    added.map_err(|error| {
+        Error::new(ErrorKind::Usage, format!("cannot add index \"{ddl}\"")).because(error)
+    })
+}
+
+/// `schema.name` of every index to leave out; a name without a schema stands for all of that name.
+fn hidden(twin: &Twin, args: &PlanArgs) -> Result<Vec<String>, Error> {
+    let mut hidden = Vec::new();
+    for name in &args.without_index {
+        let found = twin.indexes_named(name);
+        if found.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("no index \"{name}\" in the snapshot"),
+            ));
+        }
+        hidden.extend(found);
+    }
+    Ok(hidden)
 }
 
 /// A statement's entry in the answer. Only a lost planner ends the run.
@@ -162,59 +260,6 @@ fn split(text: &str) -> Vec<String> {
         statements.push(text[start..end].to_owned());
     }
     statements
-}
-
-fn terminal(plans: &[Value]) -> String {
-    let mut text = String::new();
-    for plan in plans {
-        text.push_str(&format!("{}\n", plan["sql"].as_str().unwrap_or_default()));
-        match plan.get("error") {
-            Some(error) => text.push_str(&format!("  {}\n", error.as_str().unwrap_or_default())),
-            None => node(&plan["explain"][0]["Plan"], 1, &mut text),
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn node(plan: &Value, depth: usize, text: &mut String) {
-    let word = |key: &str| plan.get(key).and_then(Value::as_str);
-    let mut line = word("Node Type").unwrap_or("?").to_owned();
-    if let Some(index) = word("Index Name") {
-        line.push_str(&format!(" using {index}"));
-    }
-    if let Some(relation) = word("Relation Name") {
-        line.push_str(&format!(" on {relation}"));
-    }
-    let number = |key: &str| plan.get(key).and_then(Value::as_f64).unwrap_or_default();
-    let indent = "  ".repeat(depth);
-    text.push_str(&format!(
-        "{indent}{line}  (cost={:.2}..{:.2} rows={} width={})\n",
-        number("Startup Cost"),
-        number("Total Cost"),
-        number("Plan Rows"),
-        number("Plan Width")
-    ));
-    for key in [
-        "Index Cond",
-        "Recheck Cond",
-        "Filter",
-        "Hash Cond",
-        "Merge Cond",
-        "Join Filter",
-    ] {
-        if let Some(condition) = word(key) {
-            text.push_str(&format!("{indent}  {key}: {condition}\n"));
-        }
-    }
-    for child in plan
-        .get("Plans")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        node(child, depth + 1, text);
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::inject::reason;
 use crate::{
-    advise::WhatIfError,
+    advise::{PlannedQuery, WhatIfError},
     db::{OwnError, OwnedSession},
     sql::quote_identifier,
 };
@@ -15,18 +15,18 @@ const PLANNING_TIMEOUT_MS: u32 = 10_000;
 /// `undefined_parameter` and `protocol_violation` (no value for it was sent): the text holds `$n`.
 const HAS_PARAMETERS: [&str; 2] = ["42P02", "08P01"];
 
-/// Plans one statement. `search_path` empty: the database's own.
+/// Plans one statement, with these settings. `search_path` empty: the database's own.
 pub(super) async fn explain(
     session: &OwnedSession,
-    sql: &str,
-    search_path: &[String],
+    query: &PlannedQuery,
+    settings: &[(String, String)],
 ) -> Result<Value, WhatIfError> {
     let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {PLANNING_TIMEOUT_MS}");
     session
         .batch_execute(&begin)
         .await
         .map_err(|e| failure(&e))?;
-    let result = in_transaction(session, sql, search_path).await;
+    let result = in_transaction(session, query, settings).await;
     session
         .batch_execute("ROLLBACK")
         .await
@@ -36,11 +36,20 @@ pub(super) async fn explain(
 
 async fn in_transaction(
     session: &OwnedSession,
-    sql: &str,
-    search_path: &[String],
+    query: &PlannedQuery,
+    settings: &[(String, String)],
 ) -> Result<Value, WhatIfError> {
-    if !search_path.is_empty() {
-        let names: Vec<String> = search_path
+    let sql = &query.sql;
+    for (name, value) in settings {
+        let set = "SELECT pg_catalog.set_config($1::text, $2::text, true)";
+        session
+            .query(set, &[name, value])
+            .await
+            .map_err(|e| failure(&e))?;
+    }
+    if !query.search_path.is_empty() {
+        let names: Vec<String> = query
+            .search_path
             .iter()
             .map(|name| quote_identifier(name))
             .collect();

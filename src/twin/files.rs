@@ -101,6 +101,20 @@ impl DataDir {
         Ok(page)
     }
 
+    /// The first segment, as far as it has no more than that many pages.
+    pub(super) fn read_all(&self, path: &str, max_pages: u64) -> Result<Vec<Page>, FileError> {
+        let n = self.n_blocks_of_first(path)?.min(max_pages);
+        let file = self.open(path, 0)?;
+        (0..n)
+            .map(|at| {
+                let mut page = [0; PAGE_BYTES];
+                file.read_exact_at(&mut page, at * PAGE_BYTES as u64)
+                    .map_err(|source| self.io(path, source))?;
+                Ok(page)
+            })
+            .collect()
+    }
+
     /// Writes pages from block `first` on; all must lie in the first segment.
     pub(super) fn write_pages(
         &self,

@@ -7,6 +7,7 @@
 //! A snapshot is untrusted. Its SQL runs only here, as a role without rights, in a server of a user without rights and without network.
 
 mod build;
+mod create;
 mod ddl;
 mod error;
 mod estimate;
@@ -15,12 +16,15 @@ mod facts;
 mod files;
 mod inject;
 mod key;
+mod leaf;
 mod page;
 mod patch;
+mod sample;
 mod schema;
 mod settings;
 mod what_if;
 
 pub use build::{Twin, TwinOptions};
+pub use create::AddedIndex;
 pub use error::TwinError;
 pub use schema::NOT_NEEDED;

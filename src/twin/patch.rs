@@ -97,7 +97,7 @@ pub(super) fn apply(
             PhysicalKind::Btree => {
                 let keys = file.lead.as_ref().map(|lead| (lead, keys(lead, &ends)));
                 let found = keys.as_ref().map_or(&[][..], |(_, keys)| keys);
-                btree(data, file, state, found)?;
+                index(data, &file.path, state, found, file.n_columns)?;
                 if let Some((lead, keys)) = &keys
                     && !keys.is_empty()
                 {
@@ -105,7 +105,7 @@ pub(super) fn apply(
                 }
             }
             PhysicalKind::Gin | PhysicalKind::Brin | PhysicalKind::Other => {
-                other(data, file, state)?;
+                other(data, &file.path, state)?;
             }
         }
     }
@@ -139,28 +139,26 @@ fn keys(lead: &Lead, ends: &BTreeMap<(&RelationName, &str), &Endpoint>) -> Vec<K
     }
 }
 
-fn btree(
+/// Patches one index, as [`apply`] does.
+pub(super) fn index(
     data: &DataDir,
-    file: &RelationFile,
+    path: &str,
     state: &PhysicalState,
     keys: &[KeyImage],
+    n_columns: usize,
 ) -> Result<(), FileError> {
+    if state.kind != PhysicalKind::Btree {
+        return other(data, path, state);
+    }
     let height = state.height.unwrap_or(0).min(MAX_HEIGHT);
     if state.no_root || state.n_blocks <= 1 {
-        return data.set_blocks(&file.path, state.n_blocks.max(1));
+        return data.set_blocks(path, state.n_blocks.max(1));
     }
-    write_tree(
-        data,
-        &file.path,
-        state.n_blocks,
-        height,
-        keys,
-        file.n_columns,
-    )
+    write_tree(data, path, state.n_blocks, height, keys, n_columns)
 }
 
 /// A b-tree of that size and height: metapage, a chain down to one leaf, and nothing behind.
-pub(super) fn write_tree(
+fn write_tree(
     data: &DataDir,
     path: &str,
     n_blocks: u64,
@@ -177,20 +175,17 @@ pub(super) fn write_tree(
 }
 
 /// Never shorter than what CREATE INDEX wrote: those pages are read.
-fn other(data: &DataDir, file: &RelationFile, state: &PhysicalState) -> Result<(), FileError> {
-    data.set_blocks(
-        &file.path,
-        state.n_blocks.max(data.n_blocks_of_first(&file.path)?),
-    )?;
+fn other(data: &DataDir, path: &str, state: &PhysicalState) -> Result<(), FileError> {
+    data.set_blocks(path, state.n_blocks.max(data.n_blocks_of_first(path)?))?;
     if state.gin.is_none() && state.brin.is_none() {
         return Ok(());
     }
-    let mut meta = data.read_first(&file.path)?;
+    let mut meta = data.read_first(path)?;
     if let Some(gin) = &state.gin {
         patch_gin_meta(&mut meta, gin);
     }
     if let Some(brin) = state.brin {
         patch_brin_meta(&mut meta, brin);
     }
-    data.write_pages(&file.path, 0, &[meta])
+    data.write_pages(path, 0, &[meta])
 }

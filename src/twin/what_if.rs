@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Twin, TwinError, explain, facts, inject::reason};
+use super::{Twin, create::Made, explain};
 use crate::{
-    advise::{PlannedQuery, WhatIf, WhatIfError, extension_of},
-    catalog::{Build, IndexDef},
+    advise::{PlannedQuery, WhatIf, WhatIfError},
+    catalog::IndexDef,
     db::OwnedSession,
     plan::{Plan, PlanNode, WhatIfKind},
 };
@@ -24,20 +24,8 @@ pub(super) struct Active {
     shown: BTreeSet<u32>,
     /// OIDs that are switched off, of production's.
     hidden: BTreeSet<u32>,
-}
-
-/// An index that we made; on a partitioned table with one on each partition.
-#[derive(Debug, Clone)]
-pub(super) struct Made {
-    pub(super) indexes: Vec<MadeIndex>,
-    pub(super) n_bytes: u64,
-}
-
-/// One relation of it.
-#[derive(Debug, Clone)]
-pub(super) struct MadeIndex {
-    pub(super) oid: u32,
-    pub(super) name: String,
+    /// Settings of each evaluation.
+    settings: Vec<(String, String)>,
 }
 
 impl WhatIf for Twin {
@@ -68,7 +56,7 @@ impl WhatIf for Twin {
         };
         let mut plans = Vec::with_capacity(queries.len());
         for query in queries {
-            plans.push(self.plan_one(query, &names).await);
+            plans.push(self.plan_one(query, &names, &active.settings).await);
         }
         plans
     }
@@ -79,24 +67,48 @@ impl WhatIf for Twin {
 }
 
 impl Twin {
-    /// EXPLAIN (FORMAT JSON, VERBOSE) of one statement as things are, as the server gives it.
+    /// EXPLAIN (FORMAT JSON, VERBOSE) of one statement as the server gives it, without the indexes of those names (`schema.name`).
     ///
     /// # Errors
     /// See [`WhatIfError`].
-    pub async fn explain(&self, query: &PlannedQuery) -> Result<Value, WhatIfError> {
+    pub async fn explain(
+        &self,
+        query: &PlannedQuery,
+        hide: &[String],
+    ) -> Result<Value, WhatIfError> {
         let mut active = self.active.lock().await;
-        self.switch(&mut active, &[], &[]).await?;
+        self.switch(&mut active, &[], hide).await?;
         let session = self.planner_session().await?;
-        explain::explain(&session, &query.sql, &query.search_path).await
+        explain::explain(&session, query, &active.settings).await
+    }
+
+    /// Plans with these settings from now on, as far as a role without rights may set them.
+    pub async fn set(&self, settings: &[(String, String)]) {
+        self.active.lock().await.settings = settings.to_vec();
+    }
+
+    /// `schema.name` of production's indexes of that name, which may hold the schema.
+    #[must_use]
+    pub fn indexes_named(&self, name: &str) -> Vec<String> {
+        let indexes = self.state.objects.indexes.iter().map(|index| &index.name);
+        let constraints = self.state.objects.constraints.iter();
+        let owned = constraints.map(|constraint| (&constraint.table.schema, &constraint.name));
+        indexes
+            .map(|name| (&name.schema, &name.name))
+            .chain(owned)
+            .filter(|(schema, index)| *index == name || format!("{schema}.{index}") == name)
+            .map(|(schema, index)| format!("{schema}.{index}"))
+            .collect()
     }
 
     async fn plan_one(
         &self,
         query: &PlannedQuery,
         names: &BTreeMap<String, String>,
+        settings: &[(String, String)],
     ) -> Result<Plan, WhatIfError> {
         let session = self.planner_session().await?;
-        let value = explain::explain(&session, &query.sql, &query.search_path).await?;
+        let value = explain::explain(&session, query, settings).await?;
         let mut plan =
             Plan::from_value(&value).map_err(|error| WhatIfError::Server(error.to_string()))?;
         rename(&mut plan.root, names);
@@ -144,7 +156,7 @@ impl Twin {
         let hidden = if hide.is_empty() {
             BTreeSet::new()
         } else {
-            existing(&superuser, hide).await?
+            self.existing(&superuser, hide).await?
         };
         let on: Vec<u32> = shown
             .difference(&active.shown)
@@ -161,104 +173,6 @@ impl Twin {
         set_valid(&superuser, &off, false).await?;
         (active.shown, active.hidden) = (shown, hidden);
         Ok(names)
-    }
-
-    /// CREATE INDEX as the role without rights, on a table that looks empty meanwhile; then size and height.
-    async fn make(
-        &self,
-        superuser: &OwnedSession,
-        def: &IndexDef,
-        name: &str,
-    ) -> Result<Made, WhatIfError> {
-        let heaps = facts::heaps(superuser, &def.table)
-            .await
-            .map_err(unsupported)?;
-        if heaps.is_empty() {
-            return Err(WhatIfError::Unsupported(format!(
-                "{} has no pages to index",
-                def.table
-            )));
-        }
-        let mut named = def.clone();
-        name.clone_into(&mut named.name);
-        if let Some(extension) = extension_of(&named) {
-            let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA public");
-            superuser
-                .batch_execute(&sql)
-                .await
-                .map_err(|e| WhatIfError::Unsupported(reason(&e)))?;
-        }
-        let created = self
-            .create_unseen(&heaps, &named.create_sql(Build::Plain))
-            .await;
-        // CREATE INDEX counts the rows that it saw
-        let states: Vec<_> = self
-            .state
-            .physical
-            .iter()
-            .filter(|state| heaps.iter().any(|heap| heap.name == state.name))
-            .cloned()
-            .collect();
-        super::inject::counts(superuser, &states, self.major())
-            .await
-            .map_err(unsupported)?;
-        created?;
-        let made = facts::tree(superuser, &def.table.schema, name)
-            .await
-            .map_err(unsupported)?;
-        let oids: Vec<u32> = made.iter().map(|index| index.oid).collect();
-        set_valid(superuser, &oids, false).await?;
-        let mut n_blocks = 0;
-        for index in &made {
-            n_blocks += self
-                .give_size(superuser, def, index.oid)
-                .await
-                .map_err(unsupported)?;
-        }
-        Ok(Made {
-            indexes: made,
-            n_bytes: n_blocks * crate::catalog::planner::BLOCK_BYTES,
-        })
-    }
-
-    /// On a connection of its own: one that has seen the tables would know that they go on in later segments.
-    async fn create_unseen(&self, heaps: &[facts::Heap], sql: &str) -> Result<(), WhatIfError> {
-        let fresh = self.connect_planner().await.map_err(unsupported)?;
-        let session = fresh
-            .session()
-            .await
-            .map_err(|e| WhatIfError::Lost(e.to_string()))?;
-        let mut sizes = Vec::new();
-        let mut result = Ok(());
-        for heap in heaps {
-            match self.data.n_blocks_of_first(&heap.path).and_then(|n| {
-                self.data.set_first_segment(&heap.path, 0)?;
-                Ok(n)
-            }) {
-                Ok(n) => sizes.push((heap, n)),
-                Err(error) => result = Err(WhatIfError::Unsupported(error.to_string())),
-            }
-        }
-        if result.is_ok() {
-            result = session
-                .execute_typed("SET search_path = pg_catalog", &[])
-                .await
-                .map(|_| ())
-                .map_err(|error| WhatIfError::Unsupported(reason(&error)));
-        }
-        if result.is_ok() {
-            result = session
-                .execute_typed(sql, &[])
-                .await
-                .map(|_| ())
-                .map_err(|error| WhatIfError::Unsupported(reason(&error)));
-        }
-        for (heap, n) in sizes {
-            self.data
-                .set_first_segment(&heap.path, n)
-                .map_err(|error| WhatIfError::Lost(error.to_string()))?;
-        }
-        result
     }
 
     async fn drop_all(
@@ -289,6 +203,31 @@ impl Twin {
         Ok(())
     }
 
+    /// OIDs of production's valid indexes by `schema.name`, with those attached to them.
+    async fn existing(
+        &self,
+        superuser: &OwnedSession,
+        names: &[String],
+    ) -> Result<BTreeSet<u32>, WhatIfError> {
+        let invalid: Vec<String> = self
+            .state
+            .objects
+            .indexes
+            .iter()
+            .filter(|index| !index.valid)
+            .map(|index| format!("{}.{}", index.name.schema, index.name.name))
+            .collect();
+        let sql = "WITH RECURSIVE tree(oid) AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+              WHERE c.relkind IN ('i', 'I') AND n.nspname || '.' || c.relname = ANY ($1::text[]) \
+            UNION ALL SELECT h.inhrelid FROM pg_inherits h JOIN tree ON tree.oid = h.inhparent) \
+            SELECT tree.oid FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname || '.' || c.relname <> ALL ($2::text[])";
+        let rows = superuser
+            .query(sql, &[&names, &invalid])
+            .await
+            .map_err(|e| explain::failure(&e))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
     pub(super) async fn planner_session(&self) -> Result<OwnedSession, WhatIfError> {
         self.planner
             .session()
@@ -310,11 +249,6 @@ impl Twin {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "stands in map_err")]
-fn unsupported(error: TwinError) -> WhatIfError {
-    WhatIfError::Unsupported(error.to_string())
-}
-
 /// The definition without its name: what makes two indexes the same.
 fn anonymous(def: &IndexDef) -> IndexDef {
     IndexDef {
@@ -323,23 +257,11 @@ fn anonymous(def: &IndexDef) -> IndexDef {
     }
 }
 
-/// OIDs of production's indexes by `schema.name`, with those attached to them.
-async fn existing(
+pub(super) async fn set_valid(
     superuser: &OwnedSession,
-    names: &[String],
-) -> Result<BTreeSet<u32>, WhatIfError> {
-    let sql = "WITH RECURSIVE tree(oid) AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-          WHERE c.relkind IN ('i', 'I') AND n.nspname || '.' || c.relname = ANY ($1::text[]) \
-        UNION ALL SELECT h.inhrelid FROM pg_inherits h JOIN tree ON tree.oid = h.inhparent) \
-        SELECT i.indexrelid FROM pg_index i JOIN tree ON tree.oid = i.indexrelid WHERE i.indisvalid OR i.indexrelid IN (SELECT oid FROM tree)";
-    let rows = superuser
-        .query(sql, &[&names])
-        .await
-        .map_err(|e| explain::failure(&e))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-async fn set_valid(superuser: &OwnedSession, oids: &[u32], valid: bool) -> Result<(), WhatIfError> {
+    oids: &[u32],
+    valid: bool,
+) -> Result<(), WhatIfError> {
     if oids.is_empty() {
         return Ok(());
     }

@@ -376,6 +376,139 @@ fn attack(planner: &mut pgassay::catalog::planner::PlannerState, mark: &dyn Fn(&
     planner.role = "postgres".into();
 }
 
+/// Index, a condition that it serves, and how far the guessed size may be off.
+const WHAT_IF: &[(&str, &str, f64)] = &[
+    (
+        "CREATE INDEX i0 ON t (word, at DESC)",
+        "word = 'Word 77' ORDER BY at DESC",
+        1.1,
+    ),
+    (
+        "CREATE UNIQUE INDEX i1 ON t (id) INCLUDE (at)",
+        "id = 77",
+        1.1,
+    ),
+    (
+        "CREATE INDEX i2 ON t (lower(word))",
+        "lower(word) = 'word 77'",
+        1.2,
+    ),
+    (
+        "CREATE INDEX i3 ON t USING hash (code)",
+        "code = 'c77'",
+        1.1,
+    ),
+    (
+        "CREATE INDEX i4 ON t USING gin (tags)",
+        "tags @> '{a7,b2}'",
+        1.5,
+    ),
+    (
+        "CREATE INDEX i5 ON t USING gin (data)",
+        "data @> '{\"k\": 7}'",
+        1.5,
+    ),
+    (
+        "CREATE INDEX i6 ON t USING gin (title gin_trgm_ops)",
+        "title LIKE '%777%'",
+        2.0,
+    ),
+    ("CREATE INDEX i7 ON t USING gist (span)", "span @> 77", 2.0),
+    (
+        "CREATE INDEX i8 ON t USING brin (at) WITH (pages_per_range = 4)",
+        "at < '2026-01-02'",
+        1.5,
+    ),
+];
+
+/// Predicted, then really built: the plans must be the same, the sizes near.
+#[tokio::test]
+async fn what_if_indexes_are_planned_with_as_real_ones() {
+    let database = support::database("what_if").await;
+    database
+        .run("CREATE EXTENSION pg_trgm; CREATE TABLE t (id int, word text, code text, title text, tags text[], data jsonb, at timestamptz, span int4range); \
+              INSERT INTO t SELECT i, 'Word ' || i % 3000, 'c' || i % 900, 'Title ' || i, ARRAY['a' || i % 40, 'b' || i % 7], jsonb_build_object('k', i % 90), timestamptz '2026-01-01' + i * interval '1 minute', \
+              int4range(i * 7919 % 1000, i * 7919 % 1000 + 5) FROM generate_series(1, 20000) i")
+        .await;
+    // statistics of expressions come with ANALYZE; those of the table stay as they are for both
+    for (ddl, _, _) in WHAT_IF {
+        database.run(ddl).await;
+    }
+    database.run("VACUUM ANALYZE t").await;
+    let fresh = Owned::connect(&database.conninfo, 1).await.unwrap();
+    let session = fresh.session().await.unwrap();
+    let mut real: Vec<(Value, i64)> = Vec::new();
+    for (at, (_, condition, _)) in WHAT_IF.iter().enumerate() {
+        let explain = format!("EXPLAIN (FORMAT JSON, VERBOSE) SELECT * FROM t WHERE {condition}");
+        let plan = session.query_one(&explain, &[]).await.unwrap().get(0);
+        let size = format!("SELECT pg_relation_size('i{at}')");
+        let n_bytes = session.query_one(&size, &[]).await.unwrap().get(0);
+        real.push((plan, n_bytes));
+    }
+    for at in 0..WHAT_IF.len() {
+        database.run(&format!("DROP INDEX i{at}")).await;
+    }
+    let (folder, snapshot, _) = capture(&database.url, "none");
+    let queries: String = WHAT_IF
+        .iter()
+        .map(|(_, condition, _)| format!("SELECT * FROM t WHERE {condition};\n"))
+        .collect();
+    let file = folder.path().join("q.sql");
+    std::fs::write(&file, queries).unwrap();
+    let mut arguments = vec![
+        "plan",
+        "--file",
+        file.to_str().unwrap(),
+        "--snapshot",
+        &snapshot,
+        "--format",
+        "json",
+    ];
+    for (ddl, _, _) in WHAT_IF {
+        arguments.extend(["--index", ddl]);
+    }
+    let answer: Value = serde_json::from_str(&pgassay(&arguments).0).unwrap();
+    for (at, ((ddl, _, tolerance), (want, n_bytes))) in WHAT_IF.iter().zip(real).enumerate() {
+        let ratio = answer["indexes"][at]["size_bytes"].as_f64().unwrap() / n_bytes as f64;
+        assert!(
+            (1.0 / tolerance..*tolerance).contains(&ratio),
+            "{ddl}: {ratio}"
+        );
+        let plan = &answer["plans"][at];
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        shape(&want[0]["Plan"], &mut left);
+        shape(&plan["explain"][0]["Plan"], &mut right);
+        assert_eq!(left, right, "{ddl}");
+        assert!(!plan["before"].is_null(), "{plan}");
+    }
+    let (out, _) = pgassay(&[
+        "plan",
+        "SELECT * FROM t WHERE id = 7",
+        "--snapshot",
+        &snapshot,
+        "--index",
+        "CREATE INDEX CONCURRENTLY i ON t (id)",
+        "--set",
+        "enable_bitmapscan = off",
+    ]);
+    assert!(
+        out.contains("i on public.t: about") && out.contains("1 of 1 plans change"),
+        "{out}"
+    );
+    let refused = Command::new(env!("CARGO_BIN_EXE_pgassay"))
+        .args([
+            "plan",
+            "SELECT 1",
+            "--snapshot",
+            &snapshot,
+            "--index",
+            "DROP TABLE t",
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+}
+
 #[tokio::test]
 async fn a_damaged_file_is_refused_with_the_reason() {
     let database = support::database("damaged").await;

@@ -345,6 +345,9 @@ pub struct CaptureArgs {
     /// What happens to values that the planner's statistics and the statements hold
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub redact: Redact,
+    /// Read pg_stat_statements twice, so long apart, and keep what ran in between
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub interval: Option<Duration>,
     /// Do not probe the ends of b-tree indexes
     #[arg(long)]
     pub no_endpoints: bool,

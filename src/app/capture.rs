@@ -1,6 +1,8 @@
 //! `pgassay capture`: one database, frozen into one file.
 
-use super::{Context, Error, ErrorKind, Outcome, connect, path_text, self_check, snapshot as file};
+use super::{
+    Context, Error, ErrorKind, Outcome, connect, gather, path_text, self_check, snapshot as file,
+};
 use crate::{
     cli::{CaptureArgs, Redact},
     db::EndpointReads,
@@ -45,13 +47,13 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
     let catalog = audited.catalog().await?;
     spinner.say("reading planner statistics");
     let planner = audited.planner_state(endpoints).await?;
-    spinner.say("reading pg_stat_statements");
+    drop(spinner);
     let mut workload = Workload::default();
-    match audited.statements().await {
+    match gather::statements_of(&audited, args.interval, context).await {
         Ok((entries, facts)) => workload.add_pg_stat_statements(entries, facts),
         Err(error) => context.remark(&format!("{error}: the file holds no statements")),
     }
-    spinner.say("planning a sample of the statements");
+    let _spinner = context.spinner("planning a sample of the statements");
     let samples = if args.server.no_explain {
         Vec::new()
     } else {

@@ -168,17 +168,28 @@ impl Twin {
                 column.null_frac = expression.null_frac;
             }
         }
-        let distinct: Vec<f64> = rows
+        let distinct: Vec<Distinct> = rows
             .iter()
             .take(head.get::<_, i16>("n_keys") as usize)
             .zip(1_i16..)
             .map(|(row, number)| {
                 let own = known.clone().find(|(known, _)| *known == number);
-                own.map_or_else(|| distinct(row, table_rows), |(_, own)| own.n_distinct)
+                Distinct {
+                    null_frac: f64::from(row.get::<_, f32>("null_frac")),
+                    n: own.map_or_else(
+                        || distinct(row, table_rows, n_rows, !condition.is_empty()),
+                        |(_, own)| own.n_distinct,
+                    ),
+                }
             })
             .collect();
         let n_keys = self
-            .n_keys(head, &from, &distinct, (n_rows, has_expressions))
+            .n_keys(
+                head,
+                &from,
+                &distinct,
+                (n_rows, has_expressions || !condition.is_empty()),
+            )
             .await;
         let common = match (&rows[..], condition.is_empty()) {
             ([row], true) => common_rows(row, n_rows),
@@ -214,27 +225,30 @@ impl Twin {
         })
     }
 
-    /// Distinct keys of an index: what the planner says of its groups; where it only caps their number, or does not know the expressions, as many as
-    /// independent columns would give.
+    /// Distinct keys of an index: what the planner says of its groups; where it only caps their number, or does not know the expressions or the share
+    /// that a condition leaves, as many as independent columns would give.
     async fn n_keys(
         &self,
         head: &Row,
         from: &str,
-        distinct: &[f64],
-        (n_rows, has_expressions): (f64, bool),
+        distinct: &[Distinct],
+        (n_rows, is_unknown): (f64, bool),
     ) -> f64 {
         let keys: Option<String> = head.get("keys");
-        let grouped = match keys.filter(|_| !has_expressions) {
+        let grouped = match keys.filter(|_| !is_unknown) {
             Some(keys) => {
                 self.rows_of(&format!("SELECT 1 {from} GROUP BY {keys}"))
                     .await
             }
             None => None,
         };
-        let most = distinct.iter().copied().fold(GROUPS_CAP * n_rows, f64::max);
+        let most = distinct
+            .iter()
+            .map(|column| column.n)
+            .fold(GROUPS_CAP * n_rows, f64::max);
         let n_keys = match grouped {
             Some(grouped) if distinct.len() == 1 || grouped < 0.99 * most => grouped,
-            _ => independent_keys(distinct, n_rows),
+            _ => keys_with_nulls(distinct, n_rows),
         };
         n_keys.clamp(1.0, n_rows.max(1.0))
     }
@@ -251,11 +265,42 @@ impl Twin {
     }
 }
 
+/// A key's distinct values beside NULL, and the share of NULLs.
+#[derive(Debug, Clone, Copy)]
+struct Distinct {
+    n: f64,
+    null_frac: f64,
+}
+
+/// NULLs below this share make no difference.
+const FEW_NULLS: f64 = 0.01;
+
+/// Distinct combinations, rows with NULL in a column apart from the others.
+fn keys_with_nulls(columns: &[Distinct], n_rows: f64) -> f64 {
+    let Some(at) = columns.iter().position(|c| c.null_frac > FEW_NULLS) else {
+        let distinct: Vec<f64> = columns.iter().map(|column| column.n).collect();
+        return independent_keys(&distinct, n_rows);
+    };
+    let with = |n: f64, share: f64| {
+        let mut columns = columns.to_vec();
+        columns[at] = Distinct { n, null_frac: 0.0 };
+        keys_with_nulls(&columns, n_rows * share).min(n_rows * share)
+    };
+    let null_frac = columns[at].null_frac;
+    with(columns[at].n, 1.0 - null_frac) + with(1.0, null_frac)
+}
+
 /// Distinct combinations of independent columns among so many rows: the rows of each value of the most distinct one fall on combinations of the
 /// others by chance.
 fn independent_keys(distinct: &[f64], n_rows: f64) -> f64 {
+    if distinct.iter().all(|n| *n <= 1.0) {
+        return 1.0;
+    }
     let most = distinct.iter().copied().fold(1.0, f64::max);
     let others = (distinct.iter().product::<f64>() / most).max(1.0);
+    if others <= 1.0 {
+        return most;
+    }
     let rows = n_rows / most;
     most * others * -(rows * (-1.0 / others).ln_1p()).exp_m1()
 }
@@ -294,14 +339,22 @@ fn key_column(row: &Row) -> KeyColumn {
     }
 }
 
-fn distinct(row: &Row, n_rows: f64) -> f64 {
+/// Distinct values of a column among the rows that the index holds. A condition leaves a share of each value's rows.
+fn distinct(row: &Row, table_rows: f64, n_rows: f64, is_conditional: bool) -> f64 {
     let known: Option<f32> = row.get("n_distinct");
-    match known.map_or(0.0, f64::from) {
+    let all = match known.map_or(0.0, f64::from) {
         n if n > 0.0 => n,
-        n if n < 0.0 => -n * n_rows,
-        _ => n_rows,
+        n if n < 0.0 => -n * table_rows,
+        _ => table_rows,
     }
-    .max(1.0)
+    .max(1.0);
+    if !is_conditional {
+        return all;
+    }
+    let filled = table_rows * (1.0 - f64::from(row.get::<_, f32>("null_frac")));
+    let kept = (n_rows / filled.max(1.0)).min(1.0);
+    let rows_per_value = (filled / all).max(1.0);
+    (all * (1.0 - (1.0 - kept).powf(rows_per_value))).max(1.0)
 }
 
 fn summary(row: &Row) -> Summary {
@@ -401,3 +454,20 @@ const COLUMNS: &str = "SELECT a.attlen AS length, CASE a.attalign WHEN 'c' THEN 
     LEFT JOIN LATERAL (SELECT numbers, words, cardinality(words) AS n FROM (VALUES (s.stakind1, s.stanumbers1, s.stavalues1::text::text[]), (s.stakind2, s.stanumbers2, s.stavalues2::text::text[]), \
       (s.stakind3, s.stanumbers3, s.stavalues3::text::text[]), (s.stakind4, s.stanumbers4, s.stavalues4::text::text[]), (s.stakind5, s.stanumbers5, s.stavalues5::text::text[])) x(kind, numbers, words) WHERE kind = 4) elements ON true \
     WHERE i.indexrelid = $1 ORDER BY a.attnum";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_counted_with_nulls_apart() {
+        let column = |n: f64, null_frac: f64| Distinct { n, null_frac };
+        // a unique column decides alone
+        let n = keys_with_nulls(&[column(1000.0, 0.0), column(3.0, 0.0)], 1000.0);
+        assert!((n - 1000.0).abs() < 1.0, "{n}");
+        // nine tenths are NULL: these rows have but the other column's five values
+        let n = keys_with_nulls(&[column(100.0, 0.9), column(5.0, 0.0)], 1000.0);
+        assert!((90.0..106.0).contains(&n), "{n}");
+        assert_eq!(keys_with_nulls(&[column(1.0, 0.0)], 10.0), 1.0);
+    }
+}

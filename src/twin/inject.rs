@@ -71,9 +71,6 @@ pub(super) async fn statistics(
         let sql = format!("CREATE CAST (bytea AS {cast}) WITHOUT FUNCTION");
         session.batch_execute(&sql).await.map_err(TwinError::own)?;
     }
-    // CREATE STATISTICS left empty rows before 15
-    let sql = "DELETE FROM pg_statistic_ext_data WHERE stxoid >= 16384";
-    session.batch_execute(sql).await.map_err(TwinError::own)?;
     for stats in extended {
         if let Err(why) = extended_one(session, stats).await {
             skipped.push(format!("extended statistics {}: {why}", stats.name));
@@ -337,7 +334,7 @@ async fn extended_one(session: &OwnedSession, stats: &ExtendedStatistics) -> Res
     let with_expressions = has_column(session, "stxdexpr").await?;
     session
         .execute(
-            &insert_extended(with_inherit, with_expressions),
+            &write_extended(with_inherit, with_expressions),
             &[
                 &oid,
                 &distinct,
@@ -359,18 +356,14 @@ async fn has_column(session: &OwnedSession, column: &str) -> Result<bool, String
     Ok(found.map_err(|error| reason(&error))?.is_some())
 }
 
-fn insert_extended(with_inherit: bool, with_expressions: bool) -> String {
-    let mut columns = vec!["stxoid", "stxdndistinct", "stxddependencies", "stxdmcv"];
+/// Before 15 CREATE STATISTICS leaves an empty row, which the planner wants to find.
+fn write_extended(with_inherit: bool, with_expressions: bool) -> String {
+    let mut columns = vec!["stxdndistinct", "stxddependencies", "stxdmcv"];
     let mut values = vec![
-        "$1::oid".to_owned(),
         "$2::bytea::pg_ndistinct".to_owned(),
         "$3::bytea::pg_dependencies".to_owned(),
         "$4::bytea::pg_mcv_list".to_owned(),
     ];
-    if with_inherit {
-        columns.push("stxdinherit");
-        values.push("$6::bool".to_owned());
-    }
     if with_expressions {
         columns.push("stxdexpr");
         values.push(format!(
@@ -379,12 +372,17 @@ fn insert_extended(with_inherit: bool, with_expressions: bool) -> String {
             record_columns()
         ));
     }
+    let (columns, values) = (columns.join(", "), values.join(", "));
     // all parameters must occur
-    format!(
-        "INSERT INTO pg_statistic_ext_data ({}) SELECT {} WHERE $5::text IS NOT NULL AND $6::bool IS NOT NULL",
-        columns.join(", "),
-        values.join(", ")
-    )
+    if with_inherit {
+        format!(
+            "INSERT INTO pg_statistic_ext_data (stxoid, stxdinherit, {columns}) SELECT $1::oid, $6::bool, {values} WHERE $5::text IS NOT NULL"
+        )
+    } else {
+        format!(
+            "UPDATE pg_statistic_ext_data SET ({columns}) = (SELECT {values}) WHERE stxoid = $1::oid AND $5::text IS NOT NULL AND $6::bool IS NOT NULL"
+        )
+    }
 }
 
 fn non_empty<T>(items: &[T]) -> Option<&[T]> {

@@ -272,28 +272,30 @@ async fn fill(session: &OwnedSession, columns: &[Column<'_>], table: &str) -> Re
         .map(|column| Values::of(column).ok_or("no values are known"))
         .collect::<Result<_, _>>()?;
     let n = n_rows(&values);
-    let drawn: Vec<Vec<Option<String>>> = values
+    let drawn: Vec<[Vec<Option<String>>; 2]> = values
         .iter()
         .zip(STRIDES.iter().cycle())
         .map(|(values, stride)| values.draw(n, if values.in_order { 1 } else { *stride }))
         .collect();
-    let at = |i: usize| format!("c{i}");
     let casts: Vec<String> = columns
         .iter()
         .enumerate()
-        .map(|(i, column)| format!("{}::{}", at(i), column.type_name))
+        .map(|(i, column)| between(&column.type_name, &format!("lo{i}"), &format!("hi{i}")))
         .collect();
-    let arrays: Vec<String> = (1..=columns.len())
+    let arrays: Vec<String> = (1..=2 * columns.len())
         .map(|i| format!("${i}::text[]"))
         .collect();
-    let aliases: Vec<String> = (0..columns.len()).map(at).collect();
+    let aliases: Vec<String> = (0..columns.len())
+        .map(|i| format!("lo{i}, hi{i}"))
+        .collect();
     let sql = format!(
-        "INSERT INTO {table} SELECT {} FROM unnest({}) AS x({})",
+        "INSERT INTO {table} SELECT {} FROM unnest({}) WITH ORDINALITY AS x({}, at) CROSS JOIN LATERAL (SELECT at * {GOLDEN}::float8 - floor(at * {GOLDEN}::float8) AS u) y",
         casts.join(", "),
         arrays.join(", "),
         aliases.join(", ")
     );
-    let parameters: Vec<&(dyn ToSql + Sync)> = drawn.iter().map(|column| column as _).collect();
+    let parameters: Vec<&(dyn ToSql + Sync)> =
+        drawn.iter().flatten().map(|column| column as _).collect();
     session
         .execute(&sql, &parameters)
         .await
@@ -314,6 +316,8 @@ struct Values {
     common: Vec<(String, f64)>,
     bounds: Vec<String>,
     in_order: bool,
+    /// Values between two bounds can be told.
+    is_scale: bool,
 }
 
 impl Values {
@@ -353,6 +357,7 @@ impl Values {
             common,
             bounds,
             in_order: correlation.is_some_and(|correlation| correlation > IN_ORDER),
+            is_scale: scale(&column.type_name).is_some(),
         })
     }
 
@@ -382,6 +387,7 @@ impl Values {
             common: Vec::new(),
             bounds,
             in_order: false,
+            is_scale: false,
         })
     }
 
@@ -389,20 +395,23 @@ impl Values {
     fn n_rows(&self) -> Option<f64> {
         let common: f64 = self.common.iter().map(|(_, share)| share).sum();
         let rest = 1.0 - self.null_frac - common;
-        (!self.bounds.is_empty() && rest > 0.005).then(|| self.bounds.len() as f64 / rest)
+        let each = if self.is_scale { PER_BUCKET } else { 1.0 };
+        (!self.bounds.is_empty() && rest > 0.005).then(|| each * self.bounds.len() as f64 / rest)
     }
 
-    fn draw(&self, n: usize, stride: usize) -> Vec<Option<String>> {
+    /// Values by rows, as the two ends between which each lies.
+    fn draw(&self, n: usize, stride: usize) -> [Vec<Option<String>>; 2] {
         (0..n)
             .map(|at| {
                 let u = ((at * stride % n) as f64 + 0.5) / n as f64;
-                self.at(u)
+                self.at(u).unzip()
             })
-            .collect()
+            .collect::<(Vec<_>, Vec<_>)>()
+            .into()
     }
 
     /// The value at a share of all rows: NULLs, then common values, then the histogram.
-    fn at(&self, u: f64) -> Option<String> {
+    fn at(&self, u: f64) -> Option<(String, String)> {
         let mut left = u - self.null_frac;
         if left < 0.0 {
             return None;
@@ -410,18 +419,69 @@ impl Values {
         for (value, share) in &self.common {
             left -= share;
             if left < 0.0 {
-                return Some(value.clone());
+                return Some((value.clone(), value.clone()));
             }
         }
         let common: f64 = self.common.iter().map(|(_, share)| share).sum();
         let rest = (1.0 - self.null_frac - common).max(1e-9);
         let last = match self.bounds.len() {
-            0 => return self.common.last().map(|(value, _)| value.clone()),
+            0 => {
+                let value = self.common.last()?.0.clone();
+                return Some((value.clone(), value));
+            }
             n => n - 1,
         };
-        let at = (left / rest * self.bounds.len() as f64) as usize;
-        self.bounds.get(at.min(last)).cloned()
+        let at = ((left / rest * self.bounds.len() as f64) as usize).min(last);
+        let next = if self.is_scale {
+            (at + 1).min(last)
+        } else {
+            at
+        };
+        Some((self.bounds[at].clone(), self.bounds[next].clone()))
     }
+}
+
+/// Rows between two bounds of a histogram of numbers or times.
+const PER_BUCKET: f64 = 12.0;
+
+/// How a value between two others is worked out.
+#[derive(Debug, Clone, Copy)]
+enum Scale {
+    /// Rounded to whole numbers.
+    Whole,
+    Real,
+    Days,
+    Time,
+}
+
+fn scale(type_name: &str) -> Option<Scale> {
+    match type_name {
+        "smallint" | "integer" | "bigint" => Some(Scale::Whole),
+        "real" | "double precision" => Some(Scale::Real),
+        "date" => Some(Scale::Days),
+        "timestamp without time zone" | "timestamp with time zone" => Some(Scale::Time),
+        name if name.starts_with("numeric(") => Some(Scale::Real),
+        _ => None,
+    }
+}
+
+/// SQL of a value between two texts, a share `u` of the way.
+fn between(type_name: &str, low: &str, high: &str) -> String {
+    let sql = match scale(type_name) {
+        None => return format!("{low}::{type_name}"),
+        Some(Scale::Whole) => {
+            format!("floor({low}::float8 + ({high}::float8 - {low}::float8) * u)")
+        }
+        Some(Scale::Real) => format!("({low}::float8 + ({high}::float8 - {low}::float8) * u)"),
+        Some(Scale::Days) => {
+            format!("({low}::date + floor(({high}::date - {low}::date) * u)::int)")
+        }
+        Some(Scale::Time) => {
+            format!("({low}::{type_name} + ({high}::{type_name} - {low}::{type_name}) * u)")
+        }
+    };
+    // infinities have no distance
+    format!("CASE WHEN {low} = {high} THEN {low}::{type_name} ELSE {sql}::{type_name} END")
 }
 
 /// The golden ratio's fraction.
@@ -458,6 +518,7 @@ mod tests {
                 .collect(),
             bounds: (0..n_bounds).map(|at| format!("b{at}")).collect(),
             in_order: false,
+            is_scale: false,
         }
     }
 
@@ -467,7 +528,7 @@ mod tests {
         let n = n_rows(std::slice::from_ref(&values));
         assert!((190..=210).contains(&n), "{n}");
         for stride in STRIDES {
-            let drawn = values.draw(n, stride);
+            let [drawn, _] = values.draw(n, stride);
             let count =
                 |value: Option<&str>| drawn.iter().filter(|v| v.as_deref() == value).count();
             assert!((18..=22).contains(&count(None)));

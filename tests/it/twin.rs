@@ -289,9 +289,32 @@ async fn a_hostile_snapshot_reaches_nothing() {
     let mut bytes = Vec::new();
     pgassay::snapshot::write(&snapshot, &mut bytes).unwrap();
     std::fs::write(&hostile, bytes).unwrap();
-    let queries = "SELECT * FROM t WHERE a = public.evil('x');\nSELECT * FROM t WHERE public.evil(a) = 'x';\nSELECT public.evil_stable(id::text) FROM t WHERE a > public.evil_stable('x');\nSELECT rolsuper FROM pg_roles WHERE rolname = current_user;\n";
+    let queries = "SELECT * FROM public.evil_table_0;\nSELECT * FROM public.evil_parent_2 WHERE a = 'x';\nSELECT * FROM t WHERE a = public.evil('x');\nSELECT * FROM t WHERE public.evil(a) = 'x';\nSELECT public.evil_stable(id::text) FROM t WHERE a > public.evil_stable('x');\nSELECT rolsuper FROM pg_roles WHERE rolname = current_user;\n";
     let plans = planned(hostile.to_str().unwrap(), queries);
-    assert_eq!(plans.len(), 4);
+    assert_eq!(plans.len(), 6);
+    // indexes that are asked for run their expressions on a sample
+    for ddl in [
+        "CREATE INDEX ON public.t (public.evil(a))",
+        "CREATE INDEX ON public.t USING gin ((ARRAY[public.evil(a)]))",
+    ] {
+        let asked = Command::new(env!("CARGO_BIN_EXE_pgassay"))
+            .args([
+                "plan",
+                "SELECT 1",
+                "--snapshot",
+                hostile.to_str().unwrap(),
+                "--index",
+                ddl,
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            asked
+                .status
+                .code()
+                .is_some_and(|code| code == 0 || code == 2)
+        );
+    }
     let made: Vec<_> = std::fs::read_dir(marks.path()).unwrap().collect();
     assert!(made.is_empty(), "{made:?}");
 }
@@ -374,6 +397,131 @@ fn attack(planner: &mut pgassay::catalog::planner::PlannerState, mark: &dyn Fn(&
         version: "1".into(),
     });
     planner.role = "postgres".into();
+    attack_tables(planner, &copy);
+}
+
+/// The same in columns, domains, policies, bounds, statistics and definitions of every other kind.
+fn attack_tables(
+    planner: &mut pgassay::catalog::planner::PlannerState,
+    copy: &dyn Fn(&str) -> String,
+) {
+    use pgassay::catalog::{
+        RelationName,
+        planner::{
+            CollationDef, ColumnDef, Endpoint, PolicyDef, SlotValues, StatisticsDef, TableDef,
+            TableKind, TypeDef, TypeShape,
+        },
+    };
+    let named = |name: &str| RelationName::new("public", name);
+    let column = |type_name: &str, expression: &str, generated: &str| ColumnDef {
+        name: "a".into(),
+        type_name: type_name.into(),
+        generated: generated.into(),
+        expression: Some(expression.into()),
+        ..ColumnDef::default()
+    };
+    let evil = "public.evil('x')";
+    for (at, column) in [
+        column("text", evil, ""),
+        column("text", evil, "s"),
+        column("evil_domain", "'x'::evil_domain", ""),
+        column(&format!("text); {}; --", copy("type")), "1", ""),
+        column("text", &format!("1); {}; --", copy("default")), ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        planner.objects.tables.push(TableDef {
+            name: named(&format!("evil_table_{at}")),
+            columns: vec![column],
+            row_security: true,
+            ..TableDef::default()
+        });
+    }
+    planner.objects.tables.push(TableDef {
+        name: named("evil_parent"),
+        kind: TableKind::Partitioned,
+        columns: vec![column("text", "'x'", "")],
+        partition_key: Some(format!("LIST ({evil})")),
+        ..TableDef::default()
+    });
+    planner.objects.tables.push(TableDef {
+        name: named("evil_parent_2"),
+        kind: TableKind::Partitioned,
+        columns: vec![column("text", "'x'", "")],
+        partition_key: Some("LIST (a)".into()),
+        ..TableDef::default()
+    });
+    planner.objects.tables.push(TableDef {
+        name: named("evil_part"),
+        partition_of: Some((named("evil_parent_2"), format!("FOR VALUES IN ({evil})"))),
+        columns: vec![column("text", "'x'", "")],
+        ..TableDef::default()
+    });
+    planner.objects.types.push(TypeDef {
+        name: named("evil_domain"),
+        shape: TypeShape::Domain {
+            base: "text".into(),
+            not_null: false,
+            collation: None,
+            checks: vec![
+                format!("CHECK (VALUE = {evil})"),
+                format!("CHECK (true); {}", copy("check")),
+            ],
+        },
+    });
+    for (at, using) in [
+        evil.to_owned() + " = a",
+        format!("true); {}; --", copy("policy")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        planner.objects.policies.push(PolicyDef {
+            table: named("t"),
+            name: format!("evil_{at}"),
+            permissive: true,
+            command: "*".into(),
+            using: Some(using),
+            check: None,
+        });
+    }
+    planner.objects.statistics.push(StatisticsDef {
+        name: named("evil_statistics"),
+        definition: format!(
+            "CREATE STATISTICS public.evil_statistics ON (public.evil(a)), id FROM public.t; {}",
+            copy("statistics")
+        ),
+    });
+    // made by the superuser, because the system's schema is the machine's
+    planner.objects.collations.push(CollationDef {
+        name: RelationName::new("pg_catalog", "evil"),
+        locale: format!("C'); {}; --", copy("collation")),
+        ..CollationDef::default()
+    });
+    for row in &mut planner.column_statistics {
+        for slot in &mut row.row.slots {
+            slot.operator =
+                Some("public.evil(text,text)'; COPY (SELECT 1) TO PROGRAM 'true".into());
+            slot.values = Some(SlotValues {
+                type_name: "evil_domain".into(),
+                elements: vec![Some("x".into()), Some(format!("'; {}", copy("value")))],
+            });
+        }
+    }
+    planner.endpoints.push(Endpoint {
+        table: named("t"),
+        column: "a".into(),
+        type_name: "text); --".into(),
+        min: "'; --".into(),
+        max: copy("end"),
+    });
+    planner
+        .settings
+        .push(pgassay::catalog::planner::PlannerSetting {
+            name: "search_path".into(),
+            value: format!("public; {}", copy("setting")),
+        });
 }
 
 /// Index, a condition that it serves, and how far the guessed size may be off.
@@ -507,6 +655,43 @@ async fn what_if_indexes_are_planned_with_as_real_ones() {
         .output()
         .unwrap();
     assert_eq!(refused.status.code(), Some(2));
+}
+
+/// Files are sparse: a terabyte that is claimed is planned with, and an index on it guessed, without its disk or time.
+#[tokio::test]
+async fn a_terabyte_is_planned_with() {
+    let database = support::database("terabyte").await;
+    database
+        .run("CREATE TABLE t (id bigint PRIMARY KEY, a text); CREATE INDEX t_a ON t (a); INSERT INTO t SELECT i, 'x' || i FROM generate_series(1, 1000) i; ANALYZE")
+        .await;
+    let (folder, path, _) = capture(&database.url, "none");
+    let mut snapshot = pgassay::snapshot::read(&std::fs::read(&path).unwrap()[..]).unwrap();
+    let planner = snapshot.planner.as_mut().unwrap();
+    for state in &mut planner.physical {
+        let n_blocks = if state.name.name == "t" {
+            1 << 27
+        } else {
+            1 << 23
+        };
+        (state.n_blocks, state.relpages, state.reltuples) = (n_blocks, n_blocks as i64, 1e10);
+        state.height = state.height.map(|_| 4);
+    }
+    let large = folder.path().join("large.pgassay");
+    let mut bytes = Vec::new();
+    pgassay::snapshot::write(&snapshot, &mut bytes).unwrap();
+    std::fs::write(&large, bytes).unwrap();
+    let (out, _) = pgassay(&[
+        "plan",
+        "SELECT * FROM t WHERE a = 'x7'",
+        "--snapshot",
+        large.to_str().unwrap(),
+        "--index",
+        "CREATE INDEX i ON t (id, a)",
+    ]);
+    assert!(
+        out.contains("t_a") && out.contains("i on public.t: about"),
+        "{out}"
+    );
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<Vec<ExtendedStatisti
                 .join(", ")
         )
     } else {
-        "'[]'".to_owned()
+        "'[]'::json".to_owned()
     };
     let sql = format!(
         "SELECT json_build_object('name', json_build_object('schema', n.nspname, 'name', s.stxname), 'table', json_build_object('schema', cn.nspname, 'name', c.relname), \

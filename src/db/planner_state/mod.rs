@@ -9,6 +9,7 @@ mod objects;
 mod operators;
 mod physical;
 mod probed_distinct;
+mod ranges;
 mod settings;
 mod statistics;
 
@@ -25,6 +26,9 @@ use crate::catalog::planner::{Gap, PlannerState};
 
 /// User schemas, in every query below: `n` is `pg_namespace`. No user can make a schema whose name begins with `pg_`.
 const USER_SCHEMA: &str = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
+
+/// From this version on `pg_stats` shows histograms of ranges.
+const RANGES_SHOWN: u32 = 170_000;
 
 /// What to read beyond catalogs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +63,9 @@ impl Audited {
         reader.guarded.end().await?;
         if !is_superuser {
             state.extended_statistics = probed_distinct::read(self, &mut gaps).await?;
+        }
+        if !is_superuser && self.version_num() < RANGES_SHOWN {
+            ranges::read(self, &mut state.column_statistics, &mut gaps).await?;
         }
         heights::read(self, &mut state.physical, &mut gaps).await?;
         if endpoints == EndpointReads::Probe {

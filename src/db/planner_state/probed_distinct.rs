@@ -96,7 +96,7 @@ fn listing(version: u32) -> String {
     let expressions = if version >= 140_000 {
         "coalesce(to_json(pg_get_statisticsobjdef_expressions(s.oid)), '[]')"
     } else {
-        "'[]'"
+        "'[]'::json"
     };
     format!(
         "SELECT json_build_object('name', json_build_object('schema', n.nspname, 'name', s.stxname), 'table', json_build_object('schema', tn.nspname, 'name', t.relname), \

@@ -172,7 +172,7 @@ struct ViewRow {
 
 async fn from_view(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbError> {
     let operators = Operators::read(reader).await?;
-    let ranges = if reader.version_num() >= 170_000 {
+    let ranges = if reader.version_num() >= super::RANGES_SHOWN {
         "'range_lengths', s.range_length_histogram::text, 'range_empty', s.range_empty_frac, 'range_bounds', s.range_bounds_histogram::text"
     } else {
         "'range_lengths', NULL, 'range_empty', NULL, 'range_bounds', NULL"
@@ -201,27 +201,7 @@ async fn from_view(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbE
         found.extend(rows.into_iter().map(|row| row.resolve(&operators)));
     }
     hidden(reader).await?;
-    if reader.version_num() < 170_000 {
-        hidden_ranges(reader).await?;
-    }
     Ok(found)
-}
-
-/// Columns of ranges: `pg_stats` shows their histograms from 17 on.
-async fn hidden_ranges(reader: &mut Reader<'_>) -> Result<(), DbError> {
-    let sql = format!(
-        "SELECT count(*)::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid \
-         WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype IN ('r', 'm') AND {USER_SCHEMA}"
-    );
-    let n: Vec<usize> = reader.rows("counting columns of ranges", &sql, &[]).await?;
-    if let Some(n) = n.first().filter(|n| **n > 0) {
-        reader.gaps.push(gap(
-            "histograms of range columns",
-            *n,
-            "only a superuser can read them before 17: conditions on ranges are estimated by default values",
-        ));
-    }
-    Ok(())
 }
 
 /// The type of what is indexed: an index's own column may have its operator class's storage type instead (`opckeytype`: integers for

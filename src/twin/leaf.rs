@@ -19,7 +19,7 @@ pub(super) fn gin_keys(pages: &[Page], n_rows: f64) -> Vec<(f64, f64)> {
             && u16_at(page, PAGE_BYTES - 2) & GIN_KINDS == GIN_LEAF
     });
     leaves
-        .flat_map(|page| items(page))
+        .flat_map(items)
         .filter_map(|item| {
             let word = |at: usize| Some(u16::from_le_bytes([*item.get(at)?, *item.get(at + 1)?]));
             let n = word(4)?;
@@ -73,7 +73,7 @@ mod tests {
         put(
             &mut page,
             24,
-            &(8144_u32 | 1 << 15 | 40 << 17).to_le_bytes(),
+            &(0x1fd0_u32 | 1 << 15 | 0x28 << 17).to_le_bytes(),
         );
         // list compressed, 24 bytes in, 7 rows
         put(&mut page, 8144, &[0, 0x80, 24, 0, 7, 0]);

@@ -412,10 +412,7 @@ fn attack_tables(
 ) {
     use pgassay::catalog::{
         RelationName,
-        planner::{
-            CollationDef, ColumnDef, Endpoint, PolicyDef, SlotValues, StatisticsDef, TableDef,
-            TableKind, TypeDef, TypeShape,
-        },
+        planner::{ColumnDef, PolicyDef, TableDef, TableKind, TypeDef, TypeShape},
     };
     let named = |name: &str| RelationName::new("public", name);
     let column = |type_name: &str, expression: &str, generated: &str| ColumnDef {
@@ -491,6 +488,19 @@ fn attack_tables(
             check: None,
         });
     }
+    attack_values(planner, copy);
+}
+
+/// The same in what the superuser writes into catalogs.
+fn attack_values(
+    planner: &mut pgassay::catalog::planner::PlannerState,
+    copy: &dyn Fn(&str) -> String,
+) {
+    use pgassay::catalog::{
+        RelationName,
+        planner::{CollationDef, Endpoint, SlotValues, StatisticsDef},
+    };
+    let named = |name: &str| RelationName::new("public", name);
     planner.objects.statistics.push(StatisticsDef {
         name: named("evil_statistics"),
         definition: format!(

@@ -35,7 +35,7 @@ const LESS: &str = "<(double precision,double precision)";
 #[derive(Debug, Deserialize)]
 struct Column {
     table: RelationName,
-    column: String,
+    name: String,
     type_name: String,
     n_pages: f64,
     n_rows: f64,
@@ -64,7 +64,7 @@ pub(super) async fn read(
         let known = statistics.iter_mut().find(|known| {
             known.relation == column.table
                 && !known.inherited
-                && matches!(&known.target, StatisticsTarget::Column(name) if *name == column.column)
+                && matches!(&known.target, StatisticsTarget::Column(name) if *name == column.name)
         });
         let Some(known) = known else { continue };
         if started.elapsed() > PROBE_BUDGET {
@@ -81,7 +81,7 @@ pub(super) async fn read(
         n_sampled += 1;
         let slots = found
             .into_iter()
-            .flat_map(|found| slots(found, &column.type_name));
+            .flat_map(|found| slots(&found, &column.type_name));
         known.row.slots.extend(slots);
     }
     if n_sampled > 0 {
@@ -115,7 +115,7 @@ async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
 /// Built-in types alone: users' own would run their functions.
 fn columns() -> String {
     format!(
-        "SELECT json_build_object('table', json_build_object('schema', n.nspname, 'name', c.relname), 'column', a.attname, 'type_name', t.typname, \
+        "SELECT json_build_object('table', json_build_object('schema', n.nspname, 'name', c.relname), 'name', a.attname, 'type_name', t.typname, \
            'n_pages', greatest(c.relpages, pg_relation_size(c.oid) / 8192, 1), 'n_rows', greatest(c.reltuples, 1))::text \
          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid \
          WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype = 'r' AND t.typnamespace = 'pg_catalog'::regnamespace AND {USER_SCHEMA} \
@@ -125,7 +125,7 @@ fn columns() -> String {
 
 /// `compute_range_stats`: lower and upper bounds each in order and paired by rank, lengths in order, the share of empty ranges.
 fn sample(column: &Column) -> String {
-    let name = quote_identifier(&column.column);
+    let name = quote_identifier(&column.name);
     // no LIMIT: it would take the oldest rows alone
     let share = (MAX_PAGES / column.n_pages)
         .min(MAX_ROWS / column.n_rows)
@@ -151,7 +151,7 @@ fn sample(column: &Column) -> String {
     )
 }
 
-fn slots(found: Histogram, type_name: &str) -> Vec<Slot> {
+fn slots(found: &Histogram, type_name: &str) -> Vec<Slot> {
     let values = |text: Option<&str>, type_name: &str| {
         let elements = parse_array(text?)?;
         Some(SlotValues {

@@ -612,12 +612,12 @@ async fn what_if_indexes_are_planned_with_as_real_ones() {
         database.run(&format!("DROP INDEX i{at}")).await;
     }
     let (folder, snapshot, _) = capture(&database.url, "none");
-    let queries: String = WHAT_IF
+    let queries: Vec<String> = WHAT_IF
         .iter()
         .map(|(_, condition, _)| format!("SELECT * FROM t WHERE {condition};\n"))
         .collect();
     let file = folder.path().join("q.sql");
-    std::fs::write(&file, queries).unwrap();
+    std::fs::write(&file, queries.concat()).unwrap();
     let mut arguments = vec![
         "plan",
         "--file",
@@ -684,11 +684,12 @@ async fn a_terabyte_is_planned_with() {
     let planner = snapshot.planner.as_mut().unwrap();
     for state in &mut planner.physical {
         let n_blocks = if state.name.name == "t" {
-            1 << 27
+            1_u64 << 27
         } else {
             1 << 23
         };
-        (state.n_blocks, state.relpages, state.reltuples) = (n_blocks, n_blocks as i64, 1e10);
+        (state.n_blocks, state.relpages, state.reltuples) =
+            (n_blocks, n_blocks.cast_signed(), 1e10);
         state.height = state.height.map(|_| 4);
     }
     let large = folder.path().join("large.pgassay");

@@ -67,6 +67,10 @@ const TIE: f64 = 1e-9;
 /// column more.
 const MIN_COVERING_SHARE: f64 = 0.5;
 
+/// No statement may cost this many times as much for the sake of a smaller index, however little that is of what it cost without any: an index
+/// that gives the rows in the order asked for and one that leaves a sort both save nearly all of a sequential scan, and an expert takes the first.
+const MAX_SLOWDOWN: f64 = 10.0;
+
 /// Most rounds of exchanging indexes for smaller ones.
 const MAX_SHRINKS: usize = 64;
 
@@ -163,7 +167,10 @@ fn smaller_instead(
         let fits = limits
             .budget_bytes
             .is_none_or(|budget| table.size_bytes(&with) <= budget);
-        (fits && table.total(&with) <= now + slack_for(other)).then_some(with)
+        let slows = |query: &TableQuery| query.cost(&with) > query.cost(chosen) * MAX_SLOWDOWN;
+        let is_plain = of_at.plain == Some(other);
+        let near = table.total(&with) <= now + slack_for(other);
+        (fits && near && (is_plain || !table.queries.iter().any(slows))).then_some(with)
     })
 }
 
@@ -250,6 +257,25 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(choose(&table, &limits), [3, 4, 5]);
+    }
+
+    #[test]
+    fn smaller_does_not_win_where_a_statement_takes_many_times_as_long() {
+        let mut table = table();
+        table.queries[0].base = 3_000.0;
+        table.queries[0].options = vec![(vec![0], 2.0), (vec![5], 60.0)];
+        table.indexes.push(TableIndex {
+            size_bytes: 1,
+            rank_bytes: 1,
+            write_cost: 5.0,
+            table: 0,
+            plain: None,
+        });
+        let limits = Limits {
+            indifference: 0.02,
+            ..Limits::default()
+        };
+        assert!(choose(&table, &limits).contains(&0));
     }
 
     /// Every subset of small tables with singles, pairs and triples: the search finds the best one.

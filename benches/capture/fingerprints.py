@@ -9,6 +9,7 @@
 import collections
 import csv
 import glob
+import gzip
 import os
 import re
 import sys
@@ -21,7 +22,8 @@ SEVERITY = re.compile(r"\b(?:LOG|ERROR|STATEMENT|DETAIL|FATAL|HINT|CONTEXT|WARNI
 def records(path):
     """Messages of a stderr log, tabs of continuation lines taken off."""
     record = None
-    for line in open(path, encoding="utf-8", errors="replace"):
+    opened = gzip.open if path.endswith(".gz") else open
+    for line in opened(path, "rt", encoding="utf-8", errors="replace"):
         if line.startswith("\t") and record is not None:
             record += line[1:]
         else:
@@ -39,7 +41,7 @@ def statements():
             if len(row) > 19:
                 yield row[13]
                 yield "statement: " + row[19] if row[19] else ""
-    for path in sorted(glob.glob("fixtures/**/*.log", recursive=True)):
+    for path in sorted(glob.glob("fixtures/**/*.log*", recursive=True)):
         for record in records(path):
             found = SEVERITY.search(record.rstrip("\n"))
             if found:

@@ -115,6 +115,22 @@ pub(super) fn exists(catalog: &Catalog, def: &IndexDef) -> bool {
     })
 }
 
+/// Does a valid index without a predicate find the scan's rows as exactly as `def` would, in whatever order its keys are? A covering index
+/// beside it would be the second one for the same rows.
+fn is_found(scan: &BoundScan<'_>, roles: &Roles, def: &IndexDef) -> bool {
+    let terms = roles.equal.iter().chain(&roles.range);
+    let asked: BTreeSet<&str> = terms.map(|term| term.column.as_str()).collect();
+    let wanted = def.key_columns();
+    scan.relation.indexes.iter().any(|index| {
+        let keys = index.def.key_columns();
+        let entered = keys.iter().take_while(|key| asked.contains(*key));
+        let entered: BTreeSet<&str> = entered.copied().collect();
+        let same = index.def.covers(def);
+        let finds = index.def.predicate.is_none() && index.def.method == def.method;
+        index.valid && (same || (finds && wanted.iter().all(|key| entered.contains(key))))
+    })
+}
+
 /// A condition on literals falls away as soon as one query proves the predicate by its text.
 fn merge(known: &mut Proposal, other: Proposal) {
     known
@@ -161,7 +177,7 @@ pub(super) fn of_scan(
             let plain = proposal(scan, keys, predicate, query);
             let include = covering
                 .as_ref()
-                .filter(|_| !exists(catalog, &plain.candidate.def))
+                .filter(|_| !is_found(scan, &roles, &plain.candidate.def))
                 .and_then(|covering| covering.include(&plain.candidate.def, &predicate.columns));
             let wider = include.map(|include| covering_proposal(&plain, include));
             proposals.push(plain);

@@ -41,6 +41,16 @@ const EXAMPLES: &[Example] = &[
         expect: Expect::Finding("sales"),
     },
     Example {
+        title: "an index finds the same rows already, its keys in another order",
+        ddl: "CREATE TABLE sales (id bigint PRIMARY KEY, region integer NOT NULL, customer_id integer NOT NULL, amount integer NOT NULL, note text NOT NULL);
+              INSERT INTO sales SELECT n, n % 2, n * 7919 % 20, n % 500, repeat('x', 200) FROM generate_series(1, 100000) n;
+              CREATE INDEX ON sales (region, customer_id);
+              CHECKPOINT;
+              VACUUM ANALYZE sales;",
+        log: "-- calls: 20000, mean_time_ms: 15\nSELECT sum(amount) FROM sales WHERE customer_id = 7 AND region = 1;\n",
+        expect: Expect::Silence,
+    },
+    Example {
         title: "all columns are read",
         ddl: "CREATE TABLE sales (id bigint PRIMARY KEY, customer_id integer NOT NULL, amount integer NOT NULL, note text NOT NULL);
               INSERT INTO sales SELECT n, n * 7919 % 1000, n % 500, repeat('x', 200) FROM generate_series(1, 100000) n;

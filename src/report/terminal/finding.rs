@@ -118,15 +118,19 @@ fn timeline(entries: &[TimelineEntry], page: &mut Page) {
         return;
     }
     labelled("one burst", "offset · duration · statement", page);
+    let mut told_ms = None;
     for entry in entries {
         let duration = entry
             .duration_ms
             .map(figures::milliseconds)
             .unwrap_or_default();
-        let label = format!(
-            "   {:>LABEL$} {duration:>9}  ",
+        // what is left out has no offset of its own
+        let offset = if told_ms.replace(entry.at_ms) == Some(entry.at_ms) && duration.is_empty() {
+            String::new()
+        } else {
             format!("+{}", figures::milliseconds(entry.at_ms))
-        );
+        };
+        let label = format!("   {offset:>LABEL$} {duration:>9}  ");
         page.excerpt(&label, &terminal_line(&entry.text), 1);
     }
 }

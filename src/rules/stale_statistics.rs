@@ -34,6 +34,12 @@ const MIN_CHANGED_ROWS: u64 = 10_000;
 /// Pages (1 MiB) from which a table without any statistics matters.
 const MIN_PAGES: u64 = 128;
 
+/// Bytes that a row takes besides its columns: tuple header and line pointer (PostgreSQL documentation, 73.6).
+const ROW_BYTES: f64 = 28.0;
+
+/// The rows counted must fit into the table, by this factor: widths are averages of a sample.
+const ROOM_FACTOR: f64 = 1.2;
+
 const DOCS: &str = "\
 **What it finds.** Tables of which at least half the rows, and 10,000, changed since the last ANALYZE; and tables of 1 MiB or more that were never analysed at all.
 
@@ -41,9 +47,9 @@ const DOCS: &str = "\
 Advice about indexes rests on the same figures: findings about such a table say so. ANALYZE first, then look again.
 
 **How it decides.** `n_mod_since_analyze` of pg_stat_all_tables against the live rows; `reltuples` of -1 (never analysed). It is a warning where statements that read or write the table take 1 % of the \
-database's time or 100 ms on average, else info.
+database's time or 100 ms on average, else info. Where the table is too small for the rows counted, they were counted twice (loaded and analysed by one session within a second) and nothing is said.
 
-**When it is wrong.** Counters arrive up to a second late: rows loaded just before an ANALYZE may be counted as changed after it. After a crash the counters begin anew, and the table looks fresher than it is. A table whose rows are all rewritten without changing what the columns look like has statistics \
+**When it is wrong.** Counters arrive up to a second late: rows updated just before an ANALYZE may be counted as changed after it. After a crash the counters begin anew, and the table looks fresher than it is. A table whose rows are all rewritten without changing what the columns look like has statistics \
 that still fit.
 
 **References.** PostgreSQL documentation, 25.1.3 (updating planner statistics), 14.2 (statistics used by the planner).";
@@ -117,10 +123,22 @@ impl Staleness {
         }
         let n_changed = relation.usage.n_modified_since_analyze;
         let n_live = relation.usage.n_live_rows.max(1) as f64;
-        let is_changed =
-            n_changed >= MIN_CHANGED_ROWS && n_changed as f64 >= n_live * MIN_CHANGED_SHARE;
+        let is_changed = n_changed >= MIN_CHANGED_ROWS
+            && n_changed as f64 >= n_live * MIN_CHANGED_SHARE
+            && has_room(relation);
         is_changed.then_some(Self::Changed(n_changed))
     }
+}
+
+/// Can the table hold as many rows as are counted? A session reports the rows that it loaded up to a second late, and PostgreSQL then adds them to
+/// those that its ANALYZE has found meanwhile: they count twice, and as changed since.
+fn has_room(relation: &Relation) -> bool {
+    let stats = relation.columns.iter().filter_map(|c| c.stats.as_ref());
+    let widths: f64 = stats
+        .map(|stats| f64::from(stats.avg_width) * (1.0 - stats.null_frac))
+        .sum();
+    let needed = relation.usage.n_live_rows as f64 * (ROW_BYTES + widths);
+    needed <= relation.size_bytes as f64 * ROOM_FACTOR
 }
 
 /// What statements over a table weigh.
@@ -190,5 +208,43 @@ fn finding(relation: &Relation, staleness: &Staleness, used: Option<&UseOf>) -> 
             hint: "and look why autovacuum did not come: autovacuum, autovacuum_analyze_scale_factor, the table's own settings, long transactions".to_owned(),
             ..Remedy::default()
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Column, ColumnStats, TableUsage};
+
+    /// 40,000 rows of 8 bytes and a header were found by ANALYZE, and as many are counted as changed since.
+    fn doubled(size_bytes: u64) -> Relation {
+        Relation {
+            kind: RelationKind::Table,
+            n_rows: Some(40_000.0),
+            size_bytes,
+            n_pages: size_bytes / 8192,
+            columns: vec![Column {
+                stats: Some(ColumnStats {
+                    avg_width: 8,
+                    ..ColumnStats::default()
+                }),
+                ..Column::default()
+            }],
+            usage: TableUsage {
+                n_live_rows: 80_000,
+                n_modified_since_analyze: 40_000,
+                ..TableUsage::default()
+            },
+            ..Relation::default()
+        }
+    }
+
+    #[test]
+    fn rows_that_the_table_has_no_room_for_were_counted_twice() {
+        assert_eq!(Staleness::of(&doubled(40_000 * 36)), None);
+        assert_eq!(
+            Staleness::of(&doubled(80_000 * 36)),
+            Some(Staleness::Changed(40_000))
+        );
     }
 }

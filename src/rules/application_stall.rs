@@ -108,7 +108,44 @@ const EXAMPLES: &[Example] = &[
 ",
         expect: Expect::Silence,
     },
+    Example {
+        title: "the log's clock ticks in seconds: the silence is its resolution",
+        ddl: "",
+        log: TICKING,
+        expect: Expect::Silence,
+    },
 ];
+
+const TICKING: &str = "\
+2026-11-22 20:00:00.000 UTC [4711] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 0\n\
+2026-11-22 20:00:00.000 UTC [4712] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 1\n\
+2026-11-22 20:00:00.000 UTC [4713] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 2\n\
+2026-11-22 20:00:00.000 UTC [4714] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 3\n\
+2026-11-22 20:00:00.000 UTC [4711] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 4\n\
+2026-11-22 20:00:00.000 UTC [4712] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 5\n\
+2026-11-22 20:00:00.000 UTC [4713] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 6\n\
+2026-11-22 20:00:00.000 UTC [4714] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 7\n\
+2026-11-22 20:00:00.000 UTC [4711] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 8\n\
+2026-11-22 20:00:00.000 UTC [4712] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 9\n\
+2026-11-22 20:00:00.000 UTC [4713] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 10\n\
+2026-11-22 20:00:00.000 UTC [4714] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 11\n\
+2026-11-22 20:00:00.000 UTC [4711] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 12\n\
+2026-11-22 20:00:00.000 UTC [4712] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 13\n\
+2026-11-22 20:00:00.000 UTC [4713] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 14\n\
+2026-11-22 20:00:00.000 UTC [4714] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 15\n\
+2026-11-22 20:00:00.000 UTC [4711] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 16\n\
+2026-11-22 20:00:00.000 UTC [4712] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 17\n\
+2026-11-22 20:00:00.000 UTC [4713] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 18\n\
+2026-11-22 20:00:00.000 UTC [4714] LOG:  duration: 3.031 ms  statement: SELECT name FROM users WHERE id = 19\n\
+2026-11-22 20:00:01.000 UTC [4711] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 20\n\
+2026-11-22 20:00:01.000 UTC [4712] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 21\n\
+2026-11-22 20:00:01.000 UTC [4713] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 22\n\
+2026-11-22 20:00:01.000 UTC [4714] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 23\n\
+2026-11-22 20:00:01.000 UTC [4711] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 24\n\
+2026-11-22 20:00:01.000 UTC [4712] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 25\n\
+2026-11-22 20:00:01.000 UTC [4713] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 26\n\
+2026-11-22 20:00:01.000 UTC [4714] LOG:  duration: 130.031 ms  statement: SELECT name FROM users WHERE id = 27\n\
+";
 
 const STALLED: &str = "\
 2026-11-22 20:00:00.100 UTC [4711] LOG:  duration: 0.031 ms  statement: SELECT name FROM users WHERE id = 0\n\

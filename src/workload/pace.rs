@@ -10,7 +10,7 @@ use super::{
     WindowBound,
     role::Role,
     symbols::Symbols,
-    window::{Context, Step},
+    window::{Context, Step, clock_slack_us},
 };
 use crate::sql::Fingerprint;
 
@@ -209,7 +209,7 @@ impl Tenure {
 
     /// Takes the transaction's next statement.
     pub(super) fn step(&mut self, step: &Step) {
-        let pause_us = step.start_us - self.until_us;
+        let pause_us = step.start_us - self.until_us - clock_slack_us(step, self.until_us);
         if pause_us > self.pause_us {
             self.pause_us = pause_us;
             self.before = self.last;
@@ -237,7 +237,7 @@ fn entry<'a, K: std::hash::Hash + Eq, V>(
 impl Pacer {
     /// A transaction ended with that step.
     pub(super) fn ended(&mut self, mut tenure: Tenure, step: &Step, context: Context<'_>) {
-        let pause_us = step.start_us - tenure.until_us;
+        let pause_us = step.start_us - tenure.until_us - clock_slack_us(step, tenure.until_us);
         if pause_us > tenure.pause_us {
             tenure.pause_us = pause_us;
             tenure.before = tenure.last;
@@ -280,7 +280,8 @@ impl Pacer {
             self.pulses.resize_with(at + 1, Pulse::default);
         }
         let pulse = &mut self.pulses[at];
-        let silent_us = step.start_us - pulse.busy_until_us;
+        let silent_us =
+            step.start_us - pulse.busy_until_us - clock_slack_us(step, pulse.busy_until_us);
         let expected = pulse.rate * silent_us as f64 / RATE_US;
         if silent_us >= MIN_STALL_US && expected >= MIN_MISSING {
             let origin = (step.origin.file, step.origin.line);

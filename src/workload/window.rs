@@ -581,7 +581,7 @@ impl Session {
 }
 
 /// With a log clock of whole seconds (`%t`), a gap may seem a second longer than it was.
-fn clock_slack_us(step: &Step, last_end_us: i64) -> i64 {
+pub(super) fn clock_slack_us(step: &Step, last_end_us: i64) -> i64 {
     const SECOND_US: i64 = 1_000_000;
     let whole = |t: i64| t % SECOND_US == 0;
     if whole(step.end_us) && whole(last_end_us) {

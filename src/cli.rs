@@ -348,7 +348,7 @@ pub struct CaptureArgs {
     /// Read pg_stat_statements twice, so long apart, and keep what ran in between
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
-    /// Do not probe the ends of b-tree indexes
+    /// Read catalogs alone: no probes of the ends of b-tree indexes, no sample of columns of ranges
     #[arg(long)]
     pub no_endpoints: bool,
     /// Say what values a snapshot holds, and capture nothing

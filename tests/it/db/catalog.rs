@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use pgassay::catalog::{
-    Build, Direction, KeyTarget, Nulls, Persistence, Relation, RelationKind, RelationName,
+use pgassay::{
+    catalog::{
+        Build, Direction, KeyTarget, Nulls, Persistence, Relation, RelationKind, RelationName,
+        planner::SlotKind,
+    },
+    db::EndpointReads,
 };
 
 use super::audited;
@@ -304,4 +308,31 @@ async fn what_the_role_may_not_see_is_said() {
         ["column statistics of 1 relations: no SELECT privilege"]
     );
     assert!(!catalog.server.is_superuser && !catalog.server.can_read_all_stats);
+}
+
+/// Without probes there is no sample of a table and no end of an index, and the gaps say so.
+#[tokio::test]
+async fn a_plain_role_reads_catalogs_alone_when_asked_to() {
+    let database = support::database("catalogs_alone").await;
+    database
+        .run(
+            "CREATE TABLE stays (id int PRIMARY KEY, during int4range); \
+             INSERT INTO stays SELECT i, int4range(i, i + 9) FROM generate_series(1, 5000) i; ANALYZE stays; \
+             CREATE ROLE guest LOGIN; GRANT SELECT ON stays TO guest",
+        )
+        .await;
+    let info = super::conninfo(&format!("{}&user=guest", database.url)).unwrap();
+    let guest = super::audited_as(&info).await;
+    let read = async |endpoints| {
+        let state = guest.planner_state(endpoints).await.unwrap();
+        let has_histogram = state.column_statistics.iter().any(|column| {
+            let kind = SlotKind::RangeBounds.number();
+            column.row.slots.iter().any(|slot| slot.kind == kind)
+        });
+        let left_out = state.gaps.iter().any(|gap| gap.cost.contains("by choice"));
+        (has_histogram, left_out)
+    };
+    let shown = guest.version_num() >= 170_000;
+    assert_eq!(read(EndpointReads::Skip).await, (shown, true));
+    assert_eq!(read(EndpointReads::Probe).await, (true, false));
 }

@@ -131,9 +131,11 @@ fn names(about: &About<'_>, relationship: Relationship) -> Names {
         _ => None,
     };
     let one = relationship == Relationship::BelongsTo;
+    let relation = words::model_table(about.client, relation);
     Names {
         parent: parent
             .as_deref()
+            .map(|name| words::model_table(about.client, name))
             .map(|name| words::pascal(&words::one(name))),
         child: words::pascal(&words::one(relation)),
         relation: of_parent.unwrap_or_else(|| {

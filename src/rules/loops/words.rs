@@ -60,6 +60,15 @@ impl Names {
     }
 }
 
+/// The part of a table's name that is its model's: Django names tables after app and model, `shop_author` for `Author` of the app `shop`, unless told
+/// otherwise (Django documentation, Options.db_table).
+pub(super) fn model_table(client: Option<Client>, table: &str) -> &str {
+    match (client, table.split_once('_')) {
+        (Some(Client::Django), Some((app, model))) if !app.is_empty() && !model.is_empty() => model,
+        _ => table,
+    }
+}
+
 /// `JobSkill` for `job_skill`.
 pub(super) fn pascal(name: &str) -> String {
     name.split(['_', '-', ' '])
@@ -425,6 +434,17 @@ mod tests {
         ] {
             assert_eq!(one(many), single);
         }
+    }
+
+    #[test]
+    fn a_table_of_django_bears_its_apps_name() {
+        assert_eq!(model_table(Some(Client::Django), "shop_author"), "author");
+        assert_eq!(model_table(Some(Client::Django), "author"), "author");
+        assert_eq!(
+            model_table(Some(Client::ActiveRecord), "job_skills"),
+            "job_skills"
+        );
+        assert_eq!(model_table(None, "job_skills"), "job_skills");
     }
 
     #[test]

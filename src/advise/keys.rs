@@ -86,10 +86,13 @@ impl Lists {
                 self.push(sort.clone());
             }
         }
-        for order in [&roles.distinct_on, &roles.group] {
-            if !order.is_empty() {
-                self.push([equal, order.as_slice()].concat());
-            }
+        if !roles.distinct_on.is_empty() {
+            self.push([equal, roles.distinct_on.as_slice()].concat());
+        }
+        // without a condition or LIMIT all groups are counted: the index would be no more than a narrow copy of the table, read whole
+        let reads_part = !equal.is_empty() || roles.has_limit;
+        if !roles.group.is_empty() && reads_part {
+            self.push([equal, roles.group.as_slice()].concat());
         }
         for column in &roles.min_max {
             self.push([equal, std::slice::from_ref(column)].concat());

@@ -8,8 +8,7 @@ use std::{
 use super::{Context, Error, ErrorKind, Outcome, config::Config, path_text, write};
 use crate::{
     cli::{FailOn, GateArgs},
-    finding::{Baseline, Report},
-    report::figures::counted,
+    finding::{Baseline, Report, figures::counted},
 };
 
 /// Baselines are a few lines a finding; 10,000 findings have some 2 MB.

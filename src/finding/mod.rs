@@ -2,6 +2,7 @@
 
 mod baseline;
 mod evidence;
+pub mod figures;
 mod locate;
 mod pattern;
 mod remedy;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{PlanChange, escape, figures, json::ReportedFinding};
-use crate::finding::Severity;
+use super::{PlanChange, escape, json::ReportedFinding};
+use crate::finding::{Severity, figures};
 
 /// A finding that both reports have is worse or better when its longest burst, or its database time a day, changed by more than this factor.
 /// Less is what two runs of the same tests differ by.

@@ -1,7 +1,7 @@
 //! GitHub workflow commands: findings as annotations on the lines of a pull request, and one line that sums up.
 
-use super::{Output, View, escape, figures, words};
-use crate::finding::{Finding, Location, LocationKind, Report, Severity};
+use super::{Output, View, escape, words};
+use crate::finding::{Finding, Location, LocationKind, Report, Severity, figures};
 
 pub(super) static OUTPUT: Output = Output {
     name: "github",

@@ -3,9 +3,11 @@
 use super::{
     Output, View,
     escape::{markdown_block, markdown_code, markdown_text},
-    figures, words,
+    words,
 };
-use crate::finding::{Evidence, Finding, IndexEvidence, NPlusOneEvidence, Report, TopQuery};
+use crate::finding::{
+    Evidence, Finding, IndexEvidence, NPlusOneEvidence, Report, TopQuery, figures,
+};
 
 pub(super) static OUTPUT: Output = Output {
     name: "markdown",

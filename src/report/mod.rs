@@ -2,7 +2,6 @@
 
 mod difference;
 pub mod escape;
-pub mod figures;
 mod github;
 mod gitlab;
 pub mod json;

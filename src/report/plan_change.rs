@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{escape, figures};
+use super::escape;
+use crate::finding::figures;
 
 /// A plan of the same shape counts as changed when its cost changed by more than this factor: growing tables and fresh statistics move costs
 /// all the time.

@@ -9,10 +9,10 @@ use layout::{Page, Painted};
 use super::{
     Output, View,
     escape::{self, terminal_line},
-    figures, words,
+    words,
 };
 use crate::{
-    finding::{Report, ServerSummary, Skipped},
+    finding::{Report, ServerSummary, Skipped, figures},
     plan::WhatIfKind,
 };
 

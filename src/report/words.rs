@@ -1,10 +1,9 @@
 //! What terminal and Markdown say in the same words. Raw text: each output escapes it for itself.
 
-use super::figures;
 use crate::finding::{
     BatchParameter, Evidence, Finding, Ignored, Impact, ImpactBasis, LocationKind,
     NPlusOneEvidence, Observation, QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus,
-    Severity, Verified,
+    Severity, Verified, figures,
 };
 
 /// In place of a remedy whose SQL holds values of the workload.
@@ -95,7 +94,10 @@ pub(super) fn impact(finding: &Finding) -> Option<String> {
     let impact = &finding.impact;
     let mut parts = Vec::new();
     if impact.n_calls > 0 {
-        let calls = figures::counted(impact.n_calls, "call");
+        // what is told of clients and sessions counts events, not executions
+        let is_event =
+            matches!(finding.evidence, Evidence::Facts(_)) && finding.subject.fingerprint.is_none();
+        let calls = figures::counted(impact.n_calls, if is_event { "time" } else { "call" });
         parts.push(if impact.window_s > 0.0 {
             format!("{calls} in {}", figures::seconds(impact.window_s))
         } else {

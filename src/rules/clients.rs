@@ -6,6 +6,7 @@ use super::Audit;
 use crate::{
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactSource, Location, Remedy, Severity, Subject,
+        figures,
     },
     sql::Fingerprint,
     workload::{ClientSessions, InputKind},
@@ -106,14 +107,7 @@ pub(super) fn name(client: &ClientSessions) -> String {
 
 /// Microseconds in words.
 pub(super) fn time(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..10_000 => format!("{:.1} ms", us as f64 / 1e3),
-        10_000..1_000_000 => format!("{} ms", us / 1_000),
-        1_000_000..120_000_000 => format!("{:.1} s", us as f64 / 1e6),
-        120_000_000..7_200_000_000 => format!("{} min", us / 60_000_000),
-        _ => format!("{:.1} h", us as f64 / 3.6e9),
-    }
+    figures::milliseconds(us as f64 / 1e3)
 }
 
 /// Evidence by name.

@@ -6,7 +6,7 @@ use crate::{
     catalog::{Build, Catalog, IndexDef, KeyTarget, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, IndexChange,
-        IndexEvidence, QueryCost, Remedy, RemedyKind, Severity, Subject,
+        IndexEvidence, QueryCost, Remedy, RemedyKind, Severity, Subject, figures,
     },
     workload::{Loads, Query},
 };
@@ -210,7 +210,7 @@ fn kind_in_words(def: &IndexDef) -> String {
 /// `37×`, or `40 %` for small factors.
 fn times(factor: f64) -> String {
     if factor >= 2.0 {
-        format!("{factor:.0}×")
+        format!("{}×", figures::count(factor.round() as u64))
     } else {
         format!("{:.0} %", (1.0 - 1.0 / factor) * 100.0)
     }
@@ -295,7 +295,12 @@ fn hint(
     if let Some(staleness) = relation.and_then(Staleness::of) {
         let why = match staleness {
             Staleness::NeverAnalysed => "was never analysed".to_owned(),
-            Staleness::Changed(n) => format!("saw {n} changes since its last ANALYZE"),
+            Staleness::Changed(n) => {
+                format!(
+                    "saw {} since its last ANALYZE",
+                    figures::counted(n, "change")
+                )
+            }
         };
         hints.push(format!(
             "the table {why}: ANALYZE it and audit again before building"

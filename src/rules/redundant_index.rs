@@ -2,9 +2,9 @@
 
 use super::{
     Audit, Example, Expect, Need, Rule,
-    stored_index::{self, Claim, Drops, Supersedes, full_name, megabytes, superseded_by},
+    stored_index::{self, Claim, Drops, Supersedes, full_name, superseded_by},
 };
-use crate::finding::{Confidence, Finding, Severity};
+use crate::finding::{Confidence, Finding, Severity, figures};
 
 pub(super) static RULE: Rule = Rule {
     id: "redundant-index",
@@ -75,10 +75,10 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
                 message: format!(
                     "index {} ({}) of {} is the beginning of {} ({})",
                     index.def.name,
-                    megabytes(index.size_bytes),
+                    figures::bytes(index.size_bytes),
                     relation.name,
                     other.def.name,
-                    megabytes(other.size_bytes)
+                    figures::bytes(other.size_bytes)
                 ),
                 hint: format!(
                     "{} answers every query that {} does",

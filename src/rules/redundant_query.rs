@@ -5,7 +5,7 @@ use super::{
     loops::{self, Told},
 };
 use crate::{
-    finding::{Confidence, Finding, Severity},
+    finding::{Confidence, Finding, Severity, figures},
     sql::StatementKind,
     workload::{BurstClass, Distinctness, Spacing, WindowBound},
 };
@@ -52,7 +52,7 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
                     relation,
                     columns,
                     confidence: if first.shape.bound == WindowBound::Idle { Confidence::Medium } else { Confidence::High },
-                    message: format!("{name} is asked the same thing up to {most} times in one unit of work: {} round trips say nothing new", n - bursts),
+                    message: format!("{name} is asked the same thing up to {most} times in one unit of work: {} round trips say nothing new", figures::count(n - bursts)),
                     hint: "keep the first answer for the rest of the request (a local variable, memoisation, the ORM's identity map or query cache), or move the statement out of the loop".to_owned(),
                     n_calls: n,
                     total_us: busy_us,

@@ -10,6 +10,7 @@ use crate::{
     catalog::{Catalog, Persistence, Relation, RelationKind, RelationName},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactSource, Remedy, RemedyKind, Severity, Subject,
+        figures,
     },
     workload::{Loads, Workload},
 };
@@ -189,8 +190,9 @@ fn finding(relation: &Relation, staleness: &Staleness, used: Option<&UseOf>) -> 
     let what = match staleness {
         Staleness::NeverAnalysed => "was never analysed".to_owned(),
         Staleness::Changed(n) => format!(
-            "has {} rows, and {n} changes since its last ANALYZE",
-            relation.usage.n_live_rows
+            "has {}, and {} since its last ANALYZE",
+            figures::counted(relation.usage.n_live_rows, "row"),
+            figures::counted(*n, "change")
         ),
     };
     let mut facts = serde_json::Map::new();

@@ -209,8 +209,3 @@ fn writes_entries(audit: &Audit<'_>, shape: &QueryShape, relation: &Relation) ->
                     .is_some_and(|written| written.name == relation.name)
         })
 }
-
-/// `3.4 MB`, for messages.
-pub(super) fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}

@@ -10,7 +10,7 @@ use crate::{
     catalog::{Build, Catalog, ForeignKey, IndexDef, IndexKey, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactSource, IndexChange, IndexEvidence, QueryCost,
-        Remedy, RemedyKind, Severity, Subject,
+        Remedy, RemedyKind, Severity, Subject, figures,
     },
     sql::{StatementKind, shape::ScanRole},
     workload::{Loads, Query},
@@ -193,7 +193,10 @@ fn finding(
         .any(|query| query.mean_ms() >= SLOW_MS);
     let columns = key.columns.join(", ");
     let why = match removed.statements.len() {
-        0 => format!("{} rows were deleted there", removed.n_deleted),
+        0 => format!(
+            "{} deleted there",
+            figures::counted(removed.n_deleted, "row")
+        ),
         n => format!(
             "{n} {} rows there",
             if n == 1 {

@@ -2,11 +2,11 @@
 
 use super::{
     Audit, Example, Expect, Need, Rule,
-    stored_index::{self, Claim, Drops, megabytes, superseded_by},
+    stored_index::{self, Claim, Drops, superseded_by},
 };
 use crate::{
     catalog::{Catalog, Index, KeyTarget, Relation},
-    finding::{Confidence, Finding, Severity},
+    finding::{Confidence, Finding, Severity, figures},
     sql::shape::{Comparison, Target},
 };
 
@@ -129,7 +129,7 @@ fn claim<'a>(
     let mut message = format!(
         "index {} ({}) of {} was not scanned once in {}",
         index.def.name,
-        megabytes(index.size_bytes),
+        figures::bytes(index.size_bytes),
         relation.name,
         window_in_words(days)
     );

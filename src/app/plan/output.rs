@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Answer;
-use crate::report::{escape, figures::bytes};
+use crate::{finding::figures::bytes, report::escape};
 
 /// Cost ratio below which a changed cost is not worth a line of its own, as the planner itself calls paths equal within 1 % (`STD_FUZZ_FACTOR`).
 const SAME_COST: f64 = 1.01;

@@ -3,12 +3,12 @@
 use super::{
     super::{
         escape::{terminal_line, terminal_lines},
-        figures, words,
+        words,
     },
     layout::{Page, Painted},
 };
 use crate::finding::{
-    Evidence, Finding, IndexEvidence, Location, NPlusOneEvidence, Severity, TimelineEntry,
+    Evidence, Finding, IndexEvidence, Location, NPlusOneEvidence, Severity, TimelineEntry, figures,
 };
 
 /// Queries of an index finding that are shown; the JSON report has all.

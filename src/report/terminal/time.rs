@@ -3,10 +3,10 @@
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{
-    super::{View, escape::terminal_line, figures},
+    super::{View, escape::terminal_line},
     layout::{Page, cut},
 };
-use crate::finding::{Report, TopQuery};
+use crate::finding::{Report, TopQuery, figures};
 
 /// Shown where an input does not tell.
 const UNKNOWN: &str = "–";

@@ -9,6 +9,7 @@ use crate::{
     finding::{
         BurstFacts, Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, Location,
         NPlusOneEvidence, ParentFacts, Remedy, RemedyKind, Severity, Subject, TimelineEntry,
+        figures,
     },
     rules::{Audit, ROUND_TRIP_MS},
     sql::Fingerprint,
@@ -147,11 +148,15 @@ fn message(
         });
     let bursts = match totals.n_bursts {
         1 => "in one burst".to_owned(),
-        n => format!("in {n} bursts of up to {}", totals.n_repeats_max),
+        n => format!(
+            "in {} bursts of up to {}",
+            figures::count(n),
+            figures::count(totals.n_repeats_max)
+        ),
     };
     format!(
-        "{what}{by}{behind}: {} round trips {bursts}",
-        totals.n_repeats
+        "{what}{by}{behind}: {} {bursts}",
+        figures::counted(totals.n_repeats, "round trip")
     )
 }
 

@@ -21,6 +21,7 @@ pub(super) fn open(path: &Path) -> Result<Snapshot, Error> {
             SnapshotError::Magic => {
                 "snapshots are written by: pgassay capture --database-url URL -o FILE"
             }
+            SnapshotError::Io(_) => "check that the file exists and that you may read it",
             _ => "capture it again",
         };
         Error::new(ErrorKind::Input, format!("cannot use snapshot \"{name}\""))

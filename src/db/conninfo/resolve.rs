@@ -104,8 +104,25 @@ fn syntax(error: SyntaxError) -> DbError {
     )
 }
 
+/// The value itself is not shown: a password may have slipped into it.
 fn invalid(name: &str) -> DbError {
-    bad(format!("invalid value for connection parameter \"{name}\""))
+    let error = bad(format!("invalid value for connection parameter \"{name}\""));
+    let allowed = match name {
+        "host" => "at most 64 hosts, and as many of hostaddr where both are given",
+        "hostaddr" => "an IP address; names go into host",
+        "port" => {
+            "a number from 1 to 65535, or one for each host; percent-encode \":\", \"/\" and \"@\" in a URL's password"
+        }
+        "connect_timeout" => "whole seconds; 0 waits forever",
+        "target_session_attrs" => {
+            "one of: any, read-write, read-only, primary, standby, prefer-standby"
+        }
+        "channel_binding" => "one of: disable, prefer, require",
+        "sslnegotiation" => "one of: postgres, direct",
+        "sslmode" => "one of: disable, allow, prefer, require, verify-ca, verify-full",
+        _ => return error,
+    };
+    error.hint(format!("{name} takes {allowed}"))
 }
 
 /// A parameter that is present and not empty: libpq treats empty as absent.
@@ -590,6 +607,17 @@ mod tests {
         );
         assert!(resolve_with(text, &[], &[("/c", "c"), ("open:/k", "k")]).is_err());
         assert!(resolve_with(text, &[], &[("/c", "c")]).is_err());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_says_what_can_and_is_not_repeated() {
+        let error = resolve_with(Some("host=h port=geheim"), &[], &[]).unwrap_err();
+        assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(
+            error.hints()[0].contains("1 to 65535"),
+            "{:?}",
+            error.hints()
+        );
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(crate) fn alembic() -> Tool {
 
 pub(crate) const MODELS: &str = "from sqlalchemy import Column, Index, Integer, JSON, Text, text\nfrom sqlalchemy.orm import declarative_base\nfrom sqlalchemy.dialects.postgresql import JSONB\n\nBase = declarative_base()\n\n\ndef only_orders(thing, name, kind, reflected, compare_to):\n    return kind != \"table\" or name == \"orders\"\n\n\n\
 class Order(Base):\n    __tablename__ = \"orders\"\n    id = Column(Integer, primary_key=True)\n    customer_id = Column(Integer)\n    name = Column(Text)\n    status = Column(Text)\n    tags = Column(JSONB)\n\
-    __table_args__ = (\n        Index(\"orders_kept_idx\", \"name\"),\n        # more\n    )\n";
+\x20   __table_args__ = (\n        Index(\"orders_kept_idx\", \"name\"),\n        # more\n    )\n";
 
 pub(crate) fn rails() -> Tool {
     Tool {

@@ -178,6 +178,10 @@ pub struct AuditArgs {
     /// Query log, folder or 'pattern*' of logs, or a .sql file of statements; - is stdin. Repeatable
     #[arg(long = "log", value_name = "FILE", help_heading = "Inputs")]
     pub logs: Vec<PathBuf>,
+    /// A copy of the database that nobody uses: the proposed indexes are built there, sampled reads are run before and after, and all is rolled
+    /// back. Refused for the audited server itself, for one with replicas, and where others are connected
+    #[arg(long, value_name = "URL", help_heading = "Database")]
+    pub verify_on: Option<SecretUrl>,
     /// Read pg_stat_statements twice, so long apart, and judge what ran in between
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, help_heading = "Inputs")]
     pub interval: Option<Duration>,

@@ -9,6 +9,7 @@ FOLDER holds the private server (any PostgreSQL on PATH or in PGBIN, not run as 
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -27,11 +28,19 @@ def as_account(arguments):
 
 
 def start(folder):
+    """Starts the server in FOLDER; tells whether it was made anew."""
     data = folder / "data"
+    fresh = not data.exists()
+    if fresh:
+        make(folder, data)
+    subprocess.run(as_account([command("pg_ctl"), "-D", data, "-l", folder / "server.log", "-w", "start"]), check=True, stdout=subprocess.DEVNULL)
+    return fresh
+
+
+def make(folder, data):
     subprocess.run(as_account([command("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--locale=C.UTF-8"]), check=True, stdout=subprocess.DEVNULL)
     with open(data / "postgresql.conf", "a") as conf:
         conf.write(f"port={PORT}\nunix_socket_directories='{folder}'\nlisten_addresses=''\nshared_preload_libraries='pg_stat_statements'\nfsync=off\nautovacuum=off\n")
-    subprocess.run(as_account([command("pg_ctl"), "-D", data, "-l", folder / "server.log", "-w", "start"]), check=True, stdout=subprocess.DEVNULL)
 
 
 def psql(folder, sql):
@@ -63,6 +72,9 @@ def measure(folder):
 def main():
     pgassay, folder = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
     how = sys.argv[3] if len(sys.argv) > 3 else "literals"
+    folder.mkdir(parents=True, exist_ok=True)
+    if ACCOUNT:
+        shutil.chown(folder, ACCOUNT)
     start(folder)
     try:
         psql(folder, (HERE / "tenants.sql").read_text())
@@ -94,4 +106,5 @@ def main():
         subprocess.run(as_account([command("pg_ctl"), "-D", folder / "data", "-m", "immediate", "stop"]), stdout=subprocess.DEVNULL)
 
 
-main()
+if __name__ == "__main__":
+    main()

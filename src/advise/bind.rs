@@ -45,6 +45,10 @@ pub(super) struct BoundQuery<'a> {
     pub(super) alternatives: Vec<PlannedQuery>,
     /// The text as it is, for when the values don't fit.
     pub(super) as_written: PlannedQuery,
+    /// Time that a call waited for locks, as far as the log tells, ms.
+    pub(super) lock_wait_ms: f64,
+    /// The planned values are those of a real execution.
+    pub(super) is_real: bool,
     pub(super) scans: Vec<BoundScan<'a>>,
     /// Reads a view: what it really scans, its plan tells (`views.rs`).
     pub(super) reads_views: bool,
@@ -115,13 +119,11 @@ pub(super) fn bind<'a>(
         match shape::parse_with(&query.sample, &columns_of) {
             Ok(shape) => {
                 let normalised = shape::parse_with(&query.text, &columns_of).ok();
-                bound.queries.extend(bind_query(
-                    catalog,
-                    query,
-                    share,
-                    &shape,
-                    normalised.as_ref(),
-                ));
+                let found = bind_query(catalog, query, share, &shape, normalised.as_ref());
+                bound.queries.extend(found.map(|bound| BoundQuery {
+                    lock_wait_ms: lock_wait_ms(workload, query),
+                    ..bound
+                }));
             }
             Err(error) => {
                 let entry = bound.skipped.entry(error.to_string());
@@ -130,6 +132,23 @@ pub(super) fn bind<'a>(
         }
     }
     bound
+}
+
+/// What a call waited for locks on average. Waits that the log does not show are not known.
+fn lock_wait_ms(workload: &Workload, query: &Query) -> f64 {
+    let waits = &workload.activity.incidents.lock_waits;
+    let n_calls = query.log.as_ref().map_or(0, |log| log.n_calls);
+    match waits.get(&query.fingerprint) {
+        Some(waited) if n_calls > 0 => waited.total as f64 / 1e3 / n_calls as f64,
+        _ => 0.0,
+    }
+}
+
+/// A statement as it can be run: with the values of a real execution where a log has them, else with values made up from statistics.
+pub(super) fn sample_text(catalog: &Catalog, query: &Query) -> Option<String> {
+    let shape = shape::parse(&query.sample).ok()?;
+    let bound = bind_query(catalog, query, 0.0, &shape, None)?;
+    Some(bound.planned.sql)
 }
 
 /// Shares of time, or of calls when the inputs tell no times.
@@ -206,6 +225,8 @@ fn bind_query<'a>(
             catalog,
             sql::plannable(&query.sample, &BTreeMap::new(), None),
         ),
+        lock_wait_ms: 0.0,
+        is_real: texts.is_real,
         scans,
         reads_views,
     })
@@ -222,6 +243,7 @@ fn planned(catalog: &Catalog, sql: String) -> PlannedQuery {
 struct Texts {
     planned: String,
     alternatives: Vec<String>,
+    is_real: bool,
 }
 
 /// The statement with the values of a real execution where a log has them; else with values made up from statistics, and with as many rows
@@ -243,6 +265,7 @@ fn texts(catalog: &Catalog, query: &Query, shape: &QueryShape, scans: &[BoundSca
         return Texts {
             planned: sql::plannable(&sample.text, &values, None),
             alternatives: Vec::new(),
+            is_real: true,
         };
     }
     let rows = query
@@ -257,6 +280,7 @@ fn texts(catalog: &Catalog, query: &Query, shape: &QueryShape, scans: &[BoundSca
             .iter()
             .map(text)
             .collect(),
+        is_real: shape.n_parameters == 0,
     }
 }
 

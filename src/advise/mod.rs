@@ -5,6 +5,8 @@ pub mod choose;
 mod covering;
 mod expression;
 mod keys;
+mod merge;
+mod metered;
 mod model;
 mod name;
 mod price;
@@ -35,13 +37,22 @@ pub use what_if::{NoPlanner, PlannedQuery, WhatIf, WhatIfError};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
+use metered::Metered;
 use price::Pricer;
 use write_cost::Written;
 
-use crate::{catalog::Catalog, plan::WhatIfKind, sql::Fingerprint, workload::Workload};
+use crate::{
+    catalog::Catalog,
+    plan::WhatIfKind,
+    sql::Fingerprint,
+    workload::{Query, Workload},
+};
 
 /// What bounds and steers advice.
 #[derive(Debug, Clone)]
@@ -66,6 +77,8 @@ pub struct Options {
     pub max_indexes_per_table: Option<usize>,
     /// Set from outside when time is up: what is known by then is used.
     pub stop: Arc<AtomicBool>,
+    /// Planner calls so far, for whoever watches.
+    pub asked: Arc<AtomicU64>,
 }
 
 impl Default for Options {
@@ -81,47 +94,55 @@ impl Default for Options {
             storage_budget: None,
             max_indexes_per_table: None,
             stop: Arc::default(),
+            asked: Arc::default(),
         }
     }
 }
 
 /// Works out which indexes the workload wants. Deterministic for the same inputs and planner answers; statements that can't be planned
 /// are counted and leave the rest alone.
-pub async fn advise<W: WhatIf + Sync>(
+pub async fn advise<W: WhatIf>(
     catalog: &Catalog,
     workload: &Workload,
-    what_if: &W,
+    planner: &W,
     options: &Options,
 ) -> Advice {
+    let what_if = &Metered::new(planner, options);
     let mut bound = bind::bind(catalog, workload, options);
     views::expand(catalog, what_if, &mut bound).await;
     let written = Written::of(catalog, workload);
-    let proposed = propose::propose(catalog, &bound.queries, &written);
-    let proposals = &proposed.proposals;
+    let mut proposed = propose::propose(catalog, &bound.queries, &written);
     let kind = what_if.kind();
     let mut pricer = Pricer::new(what_if, &bound.queries, &proposed, options);
     let verified = match kind {
-        WhatIfKind::None => {
-            structural::verified(catalog, &bound.queries, proposals, &pricer.applies, options)
-        }
+        WhatIfKind::None => structural::verified(
+            catalog,
+            &bound.queries,
+            &proposed.proposals,
+            &pricer.applies,
+            options,
+        ),
         _ => {
             recommend::priced(
                 catalog,
                 &mut pricer,
                 &bound.queries,
-                proposals,
+                &mut proposed.proposals,
                 &written,
                 options,
             )
             .await
         }
     };
+    let proposals = &proposed.proposals;
     let served = well_served(&verified);
     let conditions = sargable::price(catalog, what_if, &bound.queries, &served, &written).await;
     let mut skipped = bound.skipped;
     skipped.append(&mut pricer.failures);
     let mut why_not = why_not::why_not(&bound.queries, proposals, &pricer, &verified, options);
     why_not::point_at_rewrites(&mut why_not, &conditions);
+    let rewrites = rewrite::price(catalog, workload, what_if).await;
+    let stopped = pricer.stopped.clone().or_else(|| what_if.stopped());
     Advice {
         why_not,
         recommendations: recommend::recommendations(
@@ -133,10 +154,10 @@ pub async fn advise<W: WhatIf + Sync>(
             verified,
         ),
         conditions,
-        rewrites: rewrite::price(catalog, workload, what_if).await,
+        rewrites,
         what_if: kind,
-        pricing: pricing_in_words(kind, pricer.stopped.as_deref()),
-        n_planner_calls: pricer.n_calls,
+        pricing: pricing_in_words(kind, stopped.as_deref()),
+        n_planner_calls: what_if.n_calls(),
         skipped: listed(skipped),
     }
 }
@@ -148,6 +169,13 @@ fn well_served(verified: &verify::Verified) -> BTreeSet<usize> {
         .filter(|served| served.saved_fraction >= 0.5)
         .map(|served| served.query)
         .collect()
+}
+
+/// A statement as it can be run: with the values of a real execution where a log has them, else with values made up from statistics; what
+/// neither tells stays `$n`.
+#[must_use]
+pub fn sample_text(catalog: &Catalog, query: &Query) -> Option<String> {
+    bind::sample_text(catalog, query)
 }
 
 /// A name for one index outside of a recommendation, that nothing in the catalog has.

@@ -11,6 +11,7 @@ use std::{
 use super::{
     Options, PlannedQuery, WhatIf, WhatIfError,
     bind::BoundQuery,
+    merge::Merge,
     propose::{Lead, Proposed, leads_of},
 };
 use crate::{
@@ -34,6 +35,9 @@ const MIN_MS_PER_COST: f64 = 0.0005;
 /// some 0.1 ms and more from disks. What a statement takes beyond that is not work of its plan: waits for locks, a client that reads slowly, a
 /// log from before an index was there, or, under LIMIT, rows that were not found as soon as the planner hoped.
 const MAX_MS_PER_COST: f64 = 0.1;
+
+/// Mean time in ms from which a statement with known values is slow whatever its cost: the planner overestimates it, or it was cancelled.
+const MIN_SLOW_ANYWAY_MS: f64 = 1_000.0;
 
 /// Mean time below which that is not asked, ms: start-up and network weigh more there.
 const MIN_SLOW_MS: f64 = 1.0;
@@ -70,7 +74,7 @@ pub(super) struct Pricer<'a, W> {
     pub(super) stopped: Option<String>,
 }
 
-impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
+impl<'a, W: WhatIf> Pricer<'a, W> {
     pub(super) fn new(
         what_if: &'a W,
         queries: &'a [BoundQuery<'a>],
@@ -101,6 +105,20 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
             failures: BTreeMap::new(),
             stopped: None,
         }
+    }
+
+    /// Takes in one more candidate, which applies wherever one of its parents does.
+    pub(super) fn extend(&mut self, merge: &Merge) {
+        let applies = merge
+            .parents
+            .iter()
+            .flat_map(|&parent| self.applies[parent].clone())
+            .collect();
+        self.defs.push(IndexDef {
+            name: format!("pgassay_candidate_{}", self.defs.len()),
+            ..merge.proposal.candidate.def.clone()
+        });
+        self.applies.push(applies);
     }
 
     pub(super) fn kind(&self) -> WhatIfKind {
@@ -173,7 +191,8 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         };
         let io_ms = query.pgss.as_ref().map_or(0.0, |pgss| pgss.io_ms);
         let of_plan = base.cost * MAX_MS_PER_COST + io_ms / query.n_calls().max(1) as f64;
-        (of_plan / mean_ms).min(1.0)
+        let at_work_ms = mean_ms - self.queries[at].lock_wait_ms;
+        (of_plan.min(at_work_ms) / mean_ms).clamp(0.0, 1.0)
     }
 
     /// Where a statement with LIMIT is far slower than its cost allows, the planner took the rows it looks for to be everywhere, and they are
@@ -201,6 +220,9 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
     /// Is the statement much faster than its cost allows?
     fn contradicts(&self, at: usize) -> bool {
         let mean_ms = self.queries[at].query.mean_ms();
+        if self.queries[at].is_real && mean_ms >= MIN_SLOW_ANYWAY_MS {
+            return false;
+        }
         let cost = self.known(at, &[]).map_or(0.0, |base| base.cost);
         mean_ms > 0.0 && cost >= MIN_COST && cost * MIN_MS_PER_COST > mean_ms
     }
@@ -265,7 +287,11 @@ impl<'a, W: WhatIf + Sync> Pricer<'a, W> {
         for &at in set {
             let plans = self.ask(std::slice::from_ref(planned), &[at]).await;
             match plans.into_iter().next() {
-                Some(Err(WhatIfError::Lost(_) | WhatIfError::Budget)) | None => return,
+                Some(Err(error @ (WhatIfError::Lost(_) | WhatIfError::Budget))) => {
+                    self.failed(&error);
+                    return;
+                }
+                None => return,
                 Some(Err(error)) => failed.push((at, error.to_string())),
                 Some(Ok(_)) => {}
             }

@@ -6,6 +6,7 @@ use super::{
     Advice, Options, PricedQuery, Recommendation, WhatIf,
     bind::BoundQuery,
     choose::{self, CostTable, Limits, TableIndex, TableQuery},
+    merge::merges,
     name::Names,
     price::Pricer,
     propose::{Proposal, leads_of},
@@ -43,19 +44,22 @@ const MIN_REMAINING: f64 = 0.1;
 const MAX_ROUNDS: usize = 4;
 
 /// Prices the proposals, chooses among them, and proves the choice.
-pub(super) async fn priced<W: WhatIf + Sync>(
+pub(super) async fn priced<W: WhatIf>(
     catalog: &Catalog,
     pricer: &mut Pricer<'_, W>,
     queries: &[BoundQuery<'_>],
-    proposals: &[Proposal],
+    proposals: &mut Vec<Proposal>,
     written: &Written,
     options: &Options,
 ) -> Verified {
     // by the model, not by what the planner's server has made so far: the order of questions must not depend on earlier ones
     let sizes = table_indexes(catalog, proposals, written, &|_| None);
     price_all(pricer, queries.len(), &sizes).await;
-    let sizes = table_indexes(catalog, proposals, written, &|at| pricer.size_bytes(at));
     let shares = shares(pricer, queries);
+    let sizes = table_indexes(catalog, proposals, written, &|at| pricer.size_bytes(at));
+    let table = cost_table(pricer, &shares, sizes, queries.len());
+    price_merges(catalog, pricer, proposals, &table, options).await;
+    let sizes = table_indexes(catalog, proposals, written, &|at| pricer.size_bytes(at));
     let table = cost_table(pricer, &shares, sizes, queries.len());
     let mut limits = Limits {
         min_gain: options.min_saved_share,
@@ -87,6 +91,35 @@ pub(super) async fn priced<W: WhatIf + Sync>(
         chosen = kept;
     }
     BTreeMap::new()
+}
+
+/// Prices merges of what would be chosen without a budget, for the statements that their parents serve.
+async fn price_merges<W: WhatIf>(
+    catalog: &Catalog,
+    pricer: &mut Pricer<'_, W>,
+    proposals: &mut Vec<Proposal>,
+    table: &CostTable,
+    options: &Options,
+) {
+    let free = Limits {
+        min_gain: options.min_saved_share * MIN_REMAINING,
+        indifference: INDIFFERENCE,
+        ..Limits::default()
+    };
+    let chosen = choose::choose(table, &free);
+    for merge in merges(catalog, proposals, &chosen) {
+        let is_served = |query: &usize| {
+            let serves = |&parent: &usize| {
+                let known = pricer.known(*query, &[parent]);
+                known.is_some_and(|priced| !priced.used.is_empty())
+            };
+            merge.parents.iter().any(serves) && pricer.base(*query).is_some()
+        };
+        let asked: Vec<usize> = (0..table.queries.len()).filter(is_served).collect();
+        pricer.extend(&merge);
+        proposals.push(merge.proposal);
+        pricer.price(&asked, &[proposals.len() - 1]).await;
+    }
 }
 
 /// Drops indexes that save little which the others don't, least first. Partial ones, small as they are, may stay for half of what is left of a
@@ -177,7 +210,7 @@ fn is_worth_refining(served: &[Served]) -> bool {
 }
 
 /// Each statement's share of the time; of calls times planner cost where no times are known.
-fn shares<W: WhatIf + Sync>(pricer: &Pricer<'_, W>, queries: &[BoundQuery<'_>]) -> Vec<f64> {
+fn shares<W: WhatIf>(pricer: &Pricer<'_, W>, queries: &[BoundQuery<'_>]) -> Vec<f64> {
     if queries.iter().any(|query| query.query.total_ms() > 0.0) {
         return queries.iter().map(|query| query.share).collect();
     }
@@ -196,7 +229,7 @@ fn shares<W: WhatIf + Sync>(pricer: &Pricer<'_, W>, queries: &[BoundQuery<'_>]) 
         .collect()
 }
 
-fn cost_table<W: WhatIf + Sync>(
+fn cost_table<W: WhatIf>(
     pricer: &Pricer<'_, W>,
     shares: &[f64],
     mut indexes: Vec<TableIndex>,
@@ -293,7 +326,7 @@ fn bytes(known: Option<u64>, relation: &Relation, proposal: &Proposal) -> u64 {
 }
 
 /// What one planner unit weighs in shares of the workload's time: calibrates upkeep against gains.
-fn share_per_cost<W: WhatIf + Sync>(pricer: &Pricer<'_, W>, shares: &[f64]) -> f64 {
+fn share_per_cost<W: WhatIf>(pricer: &Pricer<'_, W>, shares: &[f64]) -> f64 {
     let mut units = 0.0;
     let mut time = 0.0;
     for (at, share) in shares.iter().enumerate() {
@@ -306,7 +339,7 @@ fn share_per_cost<W: WhatIf + Sync>(pricer: &Pricer<'_, W>, shares: &[f64]) -> f
 }
 
 /// Recommendations under their final names, most time saved first.
-pub(super) fn recommendations<W: WhatIf + Sync>(
+pub(super) fn recommendations<W: WhatIf>(
     catalog: &Catalog,
     pricer: &Pricer<'_, W>,
     queries: &[BoundQuery<'_>],

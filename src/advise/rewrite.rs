@@ -267,7 +267,7 @@ impl Schema for Known<'_> {
 }
 
 /// Prices the loops of a workload against their batches.
-pub(super) async fn price<W: WhatIf + Sync>(
+pub(super) async fn price<W: WhatIf>(
     catalog: &Catalog,
     workload: &Workload,
     what_if: &W,
@@ -304,7 +304,7 @@ pub(super) async fn price<W: WhatIf + Sync>(
     priced
 }
 
-async fn price_one<W: WhatIf + Sync>(
+async fn price_one<W: WhatIf>(
     catalog: &Catalog,
     query: &Query,
     batch: &Batch,

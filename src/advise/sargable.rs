@@ -28,7 +28,7 @@ const MAX_STATEMENTS: usize = 40;
 const MIN_GAIN: f64 = 0.5;
 
 /// Prices the statements whose conditions can be rewritten. Those in `served` have an index that fits them as they are.
-pub(super) async fn price<W: WhatIf + Sync>(
+pub(super) async fn price<W: WhatIf>(
     catalog: &Catalog,
     what_if: &W,
     queries: &[BoundQuery<'_>],
@@ -88,7 +88,7 @@ struct Statement<'a> {
 }
 
 impl Statement<'_> {
-    async fn priced<W: WhatIf + Sync>(self, what_if: &W) -> Option<PricedCondition> {
+    async fn priced<W: WhatIf>(self, what_if: &W) -> Option<PricedCondition> {
         let after = PlannedQuery {
             sql: self.sargable.sql.clone(),
             ..self.query.planned.clone()
@@ -108,7 +108,7 @@ impl Statement<'_> {
     }
 
     /// The one new index that serves the rewritten statement best, and its plan.
-    async fn with_index<W: WhatIf + Sync>(
+    async fn with_index<W: WhatIf>(
         &self,
         what_if: &W,
         after: &PlannedQuery,

@@ -25,7 +25,7 @@ pub(super) struct Served {
 }
 
 /// Prices every statement with all chosen indexes that apply to it, and says what each index does for whom.
-pub(super) async fn verify<W: WhatIf + Sync>(
+pub(super) async fn verify<W: WhatIf>(
     pricer: &mut Pricer<'_, W>,
     queries: &[BoundQuery<'_>],
     chosen: &[usize],
@@ -54,7 +54,7 @@ pub(super) async fn verify<W: WhatIf + Sync>(
 }
 
 /// What each used index of `set` saves one statement: the whole saving, shared out by what each saves alone.
-fn served<W: WhatIf + Sync>(
+fn served<W: WhatIf>(
     pricer: &Pricer<'_, W>,
     query: usize,
     set: &[usize],
@@ -109,7 +109,7 @@ fn plan_line(priced: &Priced, table: &str) -> String {
 }
 
 /// The used candidates that apply to a statement, those that help it most alone first, as many as may be alive.
-pub(super) fn best_for<W: WhatIf + Sync>(
+pub(super) fn best_for<W: WhatIf>(
     pricer: &Pricer<'_, W>,
     query: usize,
     used: &BTreeSet<usize>,

@@ -19,7 +19,7 @@ use crate::{
 const MAX_RELATIONS: usize = 40;
 
 /// Adds the scans below views. Statements for which nothing is found are left out.
-pub(super) async fn expand<'a, W: WhatIf + Sync>(
+pub(super) async fn expand<'a, W: WhatIf>(
     catalog: &'a Catalog,
     what_if: &W,
     bound: &mut Bound<'a>,

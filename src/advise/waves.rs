@@ -13,7 +13,7 @@ const RIVAL_SIZE: f64 = 0.6;
 /// Asks in waves, the heaviest statements first, so that a budget that runs out has been spent where it matters. A wave asks for: each
 /// statement as it is; each table's candidates together, a handful at a time; each candidate that was used, and each much smaller rival
 /// of one, by itself; and for statements over several tables all that were used together.
-pub(super) async fn price_all<W: WhatIf + Sync>(
+pub(super) async fn price_all<W: WhatIf>(
     pricer: &mut Pricer<'_, W>,
     n_queries: usize,
     sizes: &[TableIndex],
@@ -46,7 +46,7 @@ pub(super) async fn price_all<W: WhatIf + Sync>(
 }
 
 /// Candidates that a winner may have hidden: for the same statement, on the same table, and much smaller.
-fn rivals<W: WhatIf + Sync>(
+fn rivals<W: WhatIf>(
     pricer: &Pricer<'_, W>,
     queries: &[usize],
     set: &[usize],
@@ -70,11 +70,7 @@ fn rivals<W: WhatIf + Sync>(
 }
 
 /// Statements that some of `set` applies to and that cost enough to bother.
-fn with_base<W: WhatIf + Sync>(
-    pricer: &Pricer<'_, W>,
-    set: &[usize],
-    among: &[usize],
-) -> Vec<usize> {
+fn with_base<W: WhatIf>(pricer: &Pricer<'_, W>, set: &[usize], among: &[usize]) -> Vec<usize> {
     let applies = |query: &usize| set.iter().any(|&at| pricer.applies[at].contains(query));
     among
         .iter()
@@ -83,11 +79,7 @@ fn with_base<W: WhatIf + Sync>(
         .collect()
 }
 
-fn used_by<W: WhatIf + Sync>(
-    pricer: &Pricer<'_, W>,
-    queries: &[usize],
-    set: &[usize],
-) -> Vec<usize> {
+fn used_by<W: WhatIf>(pricer: &Pricer<'_, W>, queries: &[usize], set: &[usize]) -> Vec<usize> {
     queries
         .iter()
         .filter_map(|&query| {

@@ -37,7 +37,7 @@ pub enum WhatIfError {
 }
 
 /// A planner that can be asked as if indexes existed. Implemented by `db` (HypoPG, really built) and `twin`.
-pub trait WhatIf {
+pub trait WhatIf: Sync {
     /// Who prices.
     fn kind(&self) -> WhatIfKind;
 
@@ -60,10 +60,7 @@ pub trait WhatIf {
         queries: &[PlannedQuery],
         add: &[IndexDef],
         hide: &[String],
-    ) -> impl Future<Output = Vec<Result<Plan, WhatIfError>>> + Send
-    where
-        Self: Sync,
-    {
+    ) -> impl Future<Output = Vec<Result<Plan, WhatIfError>>> + Send {
         async move {
             let mut plans = Vec::with_capacity(queries.len());
             for query in queries {

@@ -12,7 +12,7 @@ use super::{
 use crate::{catalog::Build, sql::shape::Target};
 
 /// For slow statements that no recommendation serves: what was tried and how far it got.
-pub(super) fn why_not<W: WhatIf + Sync>(
+pub(super) fn why_not<W: WhatIf>(
     queries: &[BoundQuery<'_>],
     proposals: &[Proposal],
     pricer: &Pricer<'_, W>,
@@ -62,7 +62,7 @@ pub(super) fn point_at_rewrites(why_not: &mut [WhyNot], conditions: &[PricedCond
 }
 
 /// The planner's cost and the measured time do not belong together.
-fn contradiction<W: WhatIf + Sync>(at: usize, pricer: &Pricer<'_, W>) -> Option<String> {
+fn contradiction<W: WhatIf>(at: usize, pricer: &Pricer<'_, W>) -> Option<String> {
     pricer.contradicted.contains(&at).then(|| {
         "it is much faster than the planner's cost for unknown values: what it really asks for, only a log with parameters tells \
          (log_min_duration_statement or log_statement)".to_owned()
@@ -90,12 +90,19 @@ const MIN_SPILLED_BYTES: f64 = 1e6;
 const BLOCK_BYTES: f64 = 8_192.0;
 
 /// Why it takes long although no index would help: what the counters say, or that its plan is too cheap for its time.
-fn elsewhere<W: WhatIf + Sync>(
+fn elsewhere<W: WhatIf>(
     at: usize,
     query: &BoundQuery<'_>,
     pricer: &Pricer<'_, W>,
 ) -> Option<String> {
     let explained = pricer.explained(at);
+    let waited_ms = query.lock_wait_ms;
+    if waited_ms > query.query.mean_ms() * (1.0 - MIN_EXPLAINED) {
+        return Some(format!(
+            "{waited_ms:.0} of the {:.0} ms that a call takes are waits for locks: no index shortens those (lock-waits)",
+            query.query.mean_ms()
+        ));
+    }
     if explained < MIN_EXPLAINED {
         let locks = "waits for locks (log_lock_waits tells), a client that reads slowly, bloat, or a log from before an index was there";
         return Some(format!(
@@ -115,7 +122,7 @@ fn elsewhere<W: WhatIf + Sync>(
 }
 
 /// Why a candidate could not be priced, when none of them could.
-fn unpriced<W: WhatIf + Sync>(tried: &[usize], pricer: &Pricer<'_, W>) -> Option<String> {
+fn unpriced<W: WhatIf>(tried: &[usize], pricer: &Pricer<'_, W>) -> Option<String> {
     let reasons: Vec<&String> = tried
         .iter()
         .filter_map(|at| pricer.broken.get(at))

@@ -10,18 +10,19 @@ use super::{
     Context, Error, ErrorKind, Outcome,
     config::Config,
     connect::{self, Naming},
+    context::Progress,
     diff,
     gate::Gate,
     gather::{self, Gathered},
     locate,
     logs::{Depth, LogInputs},
-    self_check, snapshot as file, twin, verify, write,
+    self_check, snapshot as file, twin, verify, verify_on, write,
 };
 use crate::{
     advise::{self, Advice, NoPlanner, WhatIf},
     catalog::Catalog,
     cli::{
-        self, AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, ServerArgs,
+        self, AuditArgs, FailOn, FilterArgs, JudgeArgs, LogArgs, ReportArgs, SecretUrl, ServerArgs,
         StatementsFrom, TwinArgs,
     },
     db::{Audited, EndpointReads, LivePlanner, RealPlanner},
@@ -33,6 +34,9 @@ use crate::{
     twin::Twin,
     workload::{Query, Workload},
 };
+
+/// What the spinner says while a planner is asked.
+const PRICING: &str = "pricing index candidates";
 
 /// What an audit looks at.
 #[derive(Debug, Default)]
@@ -128,12 +132,13 @@ pub async fn run_audit(
         mut notes,
         ..
     } = gather::gather(inputs, context).await?;
-    let spinner = context.spinner("pricing index candidates");
+    let spinner = context.spinner(PRICING);
     let asked = Asked {
         snapshot: &snapshot,
         server: server.as_ref(),
         judging,
         context,
+        spinner: &spinner,
     };
     let advice = Box::pin(asked.priced(pricing, &mut notes)).await;
     spinner.say("judging");
@@ -145,7 +150,7 @@ pub async fn run_audit(
     let mut report = rules::judge(&audit, &judging.rules, &judging.scope);
     report.notes.extend(notes);
     explain_silence(&mut report, &advice, &judging.bounds.why_not);
-    report.run = run_cost(started, server.as_ref());
+    report.run = run_cost(started, server.as_ref(), &advice);
     Ok(Conclusion {
         report,
         snapshot,
@@ -189,6 +194,7 @@ struct Asked<'a> {
     server: Option<&'a Audited>,
     judging: &'a Judging,
     context: &'a Context,
+    spinner: &'a Progress,
 }
 
 impl Asked<'_> {
@@ -281,8 +287,8 @@ impl Asked<'_> {
     }
 
     /// Asks for advice about the statements within the scope.
-    async fn advice<W: WhatIf + Sync>(self, catalog: &Catalog, what_if: &W) -> Advice {
-        advice(catalog, self.snapshot, what_if, self.judging).await
+    async fn advice<W: WhatIf>(self, catalog: &Catalog, what_if: &W) -> Advice {
+        advice(catalog, self.snapshot, what_if, self.judging, self.spinner).await
     }
 }
 
@@ -307,11 +313,12 @@ impl Drop for Alarm {
 }
 
 /// Asks for advice about the statements within the scope.
-async fn advice<W: WhatIf + Sync>(
+async fn advice<W: WhatIf>(
     catalog: &Catalog,
     snapshot: &Snapshot,
     what_if: &W,
     judging: &Judging,
+    spinner: &Progress,
 ) -> Advice {
     if judging.rules.is_empty() {
         return Advice::default();
@@ -322,6 +329,7 @@ async fn advice<W: WhatIf + Sync>(
         max_indexes_per_table: judging.bounds.max_indexes_per_table,
         ..advise::Options::default()
     };
+    let _shown = spinner.follow(PRICING, Arc::clone(&options.asked));
     let _alarm = judging
         .bounds
         .max_time
@@ -344,12 +352,13 @@ async fn advice<W: WhatIf + Sync>(
     Box::pin(advise::advise(catalog, &workload, what_if, &options)).await
 }
 
-fn run_cost(started: Instant, server: Option<&Audited>) -> RunCost {
+fn run_cost(started: Instant, server: Option<&Audited>, advice: &Advice) -> RunCost {
     let cost = server.map(Audited::cost).unwrap_or_default();
     RunCost {
         wall_s: started.elapsed().as_secs_f64(),
         n_server_statements: cost.n_statements,
         server_time_ms: cost.time.as_secs_f64() * 1e3,
+        n_planner_calls: advice.n_planner_calls,
     }
 }
 
@@ -369,6 +378,8 @@ pub(super) struct Request<'a> {
     /// `--for`
     pub(super) interval: Option<Duration>,
     pub(super) show_literals: bool,
+    /// `--verify-on`
+    pub(super) verify_on: Option<&'a SecretUrl>,
 }
 
 /// What `pgassay audit --snapshot FILE` comes to without any other flag and without a configuration.
@@ -390,6 +401,7 @@ pub(super) async fn of_snapshot(twin: &TwinArgs, context: &Context) -> Result<Co
         config: &config,
         interval: None,
         show_literals: false,
+        verify_on: None,
     };
     request.run(context).await
 }
@@ -413,6 +425,7 @@ pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, 
         config: &config,
         interval: args.interval,
         show_literals: args.report.show_literals,
+        verify_on: args.verify_on.as_ref(),
     };
     let gate = Gate::new(&args.gate, FailOn::Never, &config)?;
     request.report(&args.report, &gate, context).await
@@ -488,6 +501,12 @@ impl Request<'_> {
         conclusion.failed.extend(unreachable_replicas);
         let blind = self.blind(&conclusion.report);
         conclusion.failed.extend(blind);
+        if let Some(url) = self.verify_on {
+            let verified = verify_on::verify_on(&mut conclusion, server.as_ref(), url, context);
+            if let Err(error) = Box::pin(verified).await {
+                conclusion.failed.push(error);
+            }
+        }
         if let Some(other) = &self.server.verify {
             let on = match other {
                 None => server,

@@ -42,6 +42,7 @@ pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Outcome, 
         config: &config,
         interval: None,
         show_literals: args.report.show_literals,
+        verify_on: None,
     };
     let gate = Gate::new(&args.gate, FailOn::Warning, &config)?;
     request.report(&args.report, &gate, context).await

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Context, Error, ErrorKind};
 use crate::{
-    cli::ServerArgs,
+    cli::{SecretUrl, ServerArgs},
     db::{Audited, AuditedOptions, Conninfo, DbError, Environment, FileContent},
 };
 
@@ -57,15 +57,20 @@ pub(super) async fn connect(
     Ok(Some(Audited::connect(&conninfo, options).await?))
 }
 
+/// Where the database is that a flag other than `--database-url` names.
+///
+/// # Errors
+/// When it can't be understood.
+pub(super) fn named(url: &SecretUrl, context: &Context) -> Result<Conninfo, Error> {
+    resolve(Some(url.expose()), context)
+}
+
 fn conninfo(
     args: &ServerArgs,
     naming: Naming,
     context: &Context,
 ) -> Result<Option<Conninfo>, Error> {
-    let flag = args
-        .database_url
-        .as_ref()
-        .map(crate::cli::SecretUrl::expose);
+    let flag = args.database_url.as_ref().map(SecretUrl::expose);
     let text = match naming {
         Naming::Flag => flag,
         _ => flag.or_else(|| context.variable("DATABASE_URL")),
@@ -80,13 +85,17 @@ fn conninfo(
         (None, Naming::FlagOrEnvironment) if !named() => return Ok(None),
         _ => {}
     }
+    Ok(Some(resolve(text, context)?))
+}
+
+fn resolve(text: Option<&str>, context: &Context) -> Result<Conninfo, Error> {
     let environment = Environment {
         var: &|name| context.variable(name).map(str::to_owned),
         read: &read,
         os_user: os_user(context),
         home: home(context),
     };
-    Ok(Some(Conninfo::resolve(text, &environment)?))
+    Ok(Conninfo::resolve(text, &environment)?)
 }
 
 fn read(path: &Path) -> io::Result<FileContent> {

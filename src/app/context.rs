@@ -4,6 +4,10 @@ use std::{
     collections::BTreeMap,
     io::{self, IsTerminal, Write},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -166,6 +170,19 @@ impl Progress {
         self.0.set_message(escape::terminal_line(message));
     }
 
+    /// Shows how many planner calls were made, until what this gives is dropped.
+    #[must_use]
+    pub fn follow(&self, message: &'static str, counter: Arc<AtomicU64>) -> Following {
+        let bar = self.0.clone();
+        Following(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let n = counter.load(Ordering::Relaxed);
+                bar.set_message(format!("{message}: {n} planner calls"));
+            }
+        }))
+    }
+
     /// One step done.
     pub fn step(&self) {
         self.0.inc(1);
@@ -180,6 +197,16 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// A counter being shown; dropped, it is shown no more.
+#[derive(Debug)]
+pub struct Following(tokio::task::JoinHandle<()>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

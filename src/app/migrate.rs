@@ -261,6 +261,7 @@ async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, 
         config: &config,
         interval: None,
         show_literals: args.show_literals,
+        verify_on: None,
     };
     let conclusion = request.run(context).await?;
     let withheld = conclusion

@@ -26,6 +26,7 @@ mod self_check;
 mod snapshot;
 mod twin;
 mod verify;
+mod verify_on;
 mod write;
 
 pub use context::{Context, Progress, path_text};

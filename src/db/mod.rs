@@ -1,7 +1,8 @@
 //! The only code that talks to the audited Postgres: connection strings, TLS, pool, guard, catalog, statements, plans, HypoPG.
 //!
 //! Two kinds of session, and no third: [`Audited`] sends every statement through the guard (a short READ ONLY transaction of its own,
-//! with timeouts, nothing left behind); [`Owned`] may write, and can only be made for a server that pgassay itself started.
+//! with timeouts, nothing left behind); [`Owned`] may write, and can only be made for a server that pgassay itself started, or within
+//! [`DatabaseCopy`] for a copy that the user names.
 
 mod admission;
 mod audited;
@@ -9,6 +10,7 @@ mod catalog;
 mod connect;
 mod conninfo;
 mod cost;
+mod database_copy;
 mod error;
 mod explain;
 mod guard;
@@ -28,6 +30,7 @@ mod verify;
 pub use audited::{Audited, AuditedOptions};
 pub use conninfo::{Conninfo, Environment, FileContent, OwnConninfo};
 pub use cost::ServerCost;
+pub use database_copy::{BuiltIndex, CopyError, DatabaseCopy, Measured, ServerIdentity};
 pub use error::{DbError, DbErrorKind};
 pub use owned::{Owned, OwnedSession, TextRow};
 pub use planner::LivePlanner;

@@ -123,6 +123,15 @@ impl LivePlanner {
         }))
     }
 
+    /// May this statement be executed? Only a plain read of harmless functions without parameters may.
+    ///
+    /// # Errors
+    /// With the reason why not.
+    pub async fn runnable(&self, sql: &str) -> Result<(), WhatIfError> {
+        read_only(sql)?;
+        self.admit(sql).await
+    }
+
     /// Keys that some of the relation's rows have.
     async fn sample(&self, trial: &Trial) -> Result<Vec<Key>, WhatIfError> {
         let numbered = || (1..).zip(&trial.keys);

@@ -110,6 +110,9 @@ pub struct RunCost {
     pub n_server_statements: u64,
     /// Time that they took as seen from here, ms: an upper bound of the server's CPU time.
     pub server_time_ms: f64,
+    /// Statements planned to price what might be changed, by whoever prices.
+    #[serde(default)]
+    pub n_planner_calls: u64,
 }
 
 /// One input and the window it covers.

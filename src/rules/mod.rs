@@ -5,12 +5,14 @@ mod budget_exceeded;
 mod clients;
 mod connection_churn;
 mod connection_leak;
+mod dead_rows;
 mod duplicate_index;
 mod generic_plan_regression;
 mod idle_in_transaction;
 mod invalid_index;
 mod judge;
 mod literals;
+mod lock_waits;
 mod loops;
 mod missing_covering_index;
 mod missing_expression_index;
@@ -54,10 +56,12 @@ pub static RULES: &[&Rule] = &[
     &budget_exceeded::RULE,
     &connection_churn::RULE,
     &connection_leak::RULE,
+    &dead_rows::RULE,
     &duplicate_index::RULE,
     &generic_plan_regression::RULE,
     &idle_in_transaction::RULE,
     &invalid_index::RULE,
+    &lock_waits::RULE,
     &missing_covering_index::RULE,
     &missing_expression_index::RULE,
     &missing_index::RULE,

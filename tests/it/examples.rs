@@ -14,6 +14,11 @@ async fn examples_of_budget_exceeded() {
 }
 
 #[tokio::test]
+async fn examples_of_dead_rows() {
+    run("dead-rows").await;
+}
+
+#[tokio::test]
 async fn examples_of_duplicate_index() {
     run("duplicate-index").await;
 }
@@ -21,6 +26,11 @@ async fn examples_of_duplicate_index() {
 #[tokio::test]
 async fn examples_of_invalid_index() {
     run("invalid-index").await;
+}
+
+#[tokio::test]
+async fn examples_of_lock_waits() {
+    run("lock-waits").await;
 }
 
 #[tokio::test]

@@ -31,4 +31,5 @@ mod snapshot_diff;
 mod support;
 mod tidy;
 mod twin;
+mod verify_on;
 mod web;

@@ -71,6 +71,11 @@ const MIN_COVERING_SHARE: f64 = 0.5;
 /// that gives the rows in the order asked for and one that leaves a sort both save nearly all of a sequential scan, and an expert takes the first.
 const MAX_SLOWDOWN: f64 = 10.0;
 
+/// Share of what two indexes gain together that may be lost for having one instead, and how much slower a statement may become by it:
+/// an index-only scan over entries half as wide again costs half as much again, and is still a small part of what it replaces.
+const MAX_MERGED_LOSS: f64 = 0.05;
+const MAX_MERGED_SLOWDOWN: f64 = 2.0;
+
 /// Most rounds of exchanging indexes for smaller ones.
 const MAX_SHRINKS: usize = 64;
 
@@ -114,15 +119,57 @@ impl TableQuery {
 pub fn choose(table: &CostTable, limits: &Limits) -> Vec<usize> {
     let mut state = State::new(table, limits);
     let mut chosen = search::run(&mut state);
-    shrink(table, limits, &mut chosen);
+    if limits.indifference > 0.0 {
+        shrink(table, limits, &mut chosen);
+        consolidate(table, limits, &mut chosen);
+    }
     chosen
+}
+
+/// Exchanges two chosen indexes of a table for one that is smaller than both together and nearly does as well.
+fn consolidate(table: &CostTable, limits: &Limits, chosen: &mut Vec<usize>) {
+    while let Some(fewer) = one_for_two(table, limits, chosen) {
+        *chosen = fewer;
+    }
+}
+
+fn one_for_two(table: &CostTable, limits: &Limits, chosen: &[usize]) -> Option<Vec<usize>> {
+    let now = table.total(chosen);
+    let mut best: Option<(f64, Vec<usize>)> = None;
+    for (n, &first) in chosen.iter().enumerate() {
+        let on = table.indexes[first].table;
+        let seconds = chosen[n + 1..].iter().copied();
+        for second in seconds.filter(|&second| table.indexes[second].table == on) {
+            let is_out = |at: usize| at == first || at == second;
+            let rest: Vec<usize> = chosen.iter().copied().filter(|&at| !is_out(at)).collect();
+            let gain = (table.total(&rest) - now).max(0.0);
+            let bytes = table.size_bytes(&[first, second]);
+            let fits = |&other: &usize| {
+                table.indexes[other].table == on
+                    && table.indexes[other].size_bytes < bytes
+                    && !chosen.contains(&other)
+            };
+            for other in (0..table.indexes.len()).filter(fits) {
+                let mut with = rest.clone();
+                with.push(other);
+                with.sort_unstable();
+                let loss = table.total(&with) - now - limits.min_gain;
+                let slows = |query: &TableQuery| {
+                    query.cost(&with) > query.cost(chosen) * MAX_MERGED_SLOWDOWN
+                };
+                let is_near = loss <= gain * MAX_MERGED_LOSS;
+                let is_best = best.as_ref().is_none_or(|(known, _)| loss < *known);
+                if is_near && is_best && !table.queries.iter().any(slows) {
+                    best = Some((loss, with));
+                }
+            }
+        }
+    }
+    best.map(|(_, with)| with)
 }
 
 /// Exchanges chosen indexes for smaller ones that nearly do as well.
 fn shrink(table: &CostTable, limits: &Limits, chosen: &mut Vec<usize>) {
-    if limits.indifference <= 0.0 {
-        return;
-    }
     for _ in 0..MAX_SHRINKS {
         let Some(smaller) = chosen
             .clone()
@@ -257,6 +304,35 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(choose(&table, &limits), [3, 4, 5]);
+    }
+
+    #[test]
+    fn one_index_takes_the_place_of_two_that_it_nearly_equals() {
+        let index = |size_bytes| TableIndex {
+            size_bytes,
+            rank_bytes: size_bytes,
+            ..TableIndex::default()
+        };
+        let query = |own: usize, merged: f64| TableQuery {
+            weight: 1.0,
+            base: 100.0,
+            options: vec![(vec![own], 4.0), (vec![2], merged)],
+        };
+        let mut table = CostTable {
+            queries: vec![query(0, 6.0), query(1, 6.0)],
+            indexes: vec![index(10), index(10), index(14)],
+        };
+        let limits = Limits {
+            indifference: 0.02,
+            ..Limits::default()
+        };
+        assert_eq!(choose(&table, &limits), [2]);
+        // larger than both together, or half of what they save lost: no
+        table.indexes[2] = index(20);
+        assert_eq!(choose(&table, &limits), [0, 1]);
+        table.indexes[2] = index(14);
+        table.queries[0] = query(0, 50.0);
+        assert_eq!(choose(&table, &limits), [0, 1]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Where a server listens that pgassay itself started: the only key to a read-write session.
+//! Where a server listens that may be written to: one that pgassay itself started, or a copy that the user names for it. The only key to a
+//! read-write session.
 
 use std::path::Path;
 
@@ -6,7 +7,7 @@ use crate::db::APPLICATION_NAME;
 
 use super::{Address, Binding, Conninfo, HostSpec, Roots, SslMode, Target, TlsSettings};
 
-/// A server of our own. There is no way here from a connection string, so that a user's database can't be written to by mistake.
+/// A server of our own. Outside `db` there is no way here from a connection string, so that a user's database can't be written to by mistake.
 #[derive(Debug, Clone)]
 pub struct OwnConninfo(pub(in crate::db) Conninfo);
 
@@ -35,6 +36,14 @@ impl OwnConninfo {
             target: Target::Any,
             binding: Binding::Prefer,
             warnings: Vec::new(),
+        })
+    }
+
+    /// A copy that the user named: `database_copy` sees to it that it is nobody's live database before anything is done there.
+    pub(in crate::db) fn of_copy(info: &Conninfo) -> Self {
+        Self(Conninfo {
+            application: "pgassay-verify".to_owned(),
+            ..info.clone()
         })
     }
 

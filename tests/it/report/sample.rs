@@ -31,6 +31,7 @@ pub(super) fn report() -> Report {
             wall_s: 1.84,
             n_server_statements: 132,
             server_time_ms: 214.0,
+            n_planner_calls: 480,
         },
         observations: observations(),
         rules: vec![

@@ -16,8 +16,7 @@ use crate::{
         Audited, AuditedOptions, BuiltIndex, CopyError, DatabaseCopy, DbError, LivePlanner,
         Measured,
     },
-    finding::{ChangeAction, Evidence, Finding},
-    report::figures,
+    finding::{ChangeAction, Evidence, Finding, figures},
     sql::{Fingerprint, StatementKind},
     workload::Query,
 };
@@ -26,7 +25,7 @@ use crate::{
 const MAX_STATEMENTS: usize = 200;
 
 /// Time after which no more statements are taken up.
-const MAX_TIME: Duration = Duration::from_mins(5);
+const MAX_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// Slower than this with the indexes than without counts as slower: what Azure's autonomous tuning allows. Below a tenth of a millisecond, noise is larger.
 const MAX_SLOWDOWN: f64 = 1.1;

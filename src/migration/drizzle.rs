@@ -80,18 +80,19 @@ fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
         let tag = format!("{prefix}_{}", step.slug);
         let path = FRAMEWORK.path(step, &format!("{tag}.sql"));
         rendered.files.push(MigrationFile::new(path, content(step)));
-        let undo = split::undo_script(step, &tag);
+        let mut undo = split::undo_script(step, &tag);
         if matches!(step.kind, StepKind::Drop(_)) {
             rendered.notes.push(format!(
                 "drops/{tag}.sql is not in the journal: drizzle-kit generate --custom --name {} makes its entry, then put the file's content there",
                 step.slug
             ));
+            undo.path = format!("drops/{}", undo.path);
         } else {
-            rendered.files.push(undo);
             entries.push(json!({ "idx": index, "version": "7", "when": when, "tag": tag, "breakpoints": true }));
             index += 1;
             when += 1000;
         }
+        rendered.files.push(undo);
         rendered.notes.extend(model_line(step));
     }
     if rendered.files.is_empty() {

@@ -498,14 +498,9 @@ async fn django_sees_no_change_afterwards() {
     let check = "python manage.py makemigrations --check --dry-run shop";
     let removes = text(&lab.shell(check));
     assert!(removes.contains("orders_customer_id_idx"), "{removes}");
-    let lines = lines_to_add(&told, "add to Meta.indexes of Order", "): ")
-        .into_iter()
-        .chain(lines_to_add(
-            &told,
-            "add to Meta.indexes of Order",
-            "index: ",
-        ));
+    let lines = lines_to_add(&told, "add to Meta.indexes of Order", "index: ");
     let lines: Vec<String> = lines
+        .iter()
         .map(|line| line.split_once(": ").unwrap().1.to_owned())
         .collect();
     assert!(lines.len() >= 3, "{told:#?}");
@@ -577,7 +572,8 @@ async fn squawk_has_no_objection() {
             .filter(|finding| finding["remedy"]["kind"] == "create-index")
             .collect();
         lab.migrate(tool.framework, &findings);
-        lab.run("squawk $(find . -name '*.sql' -newer report.json)");
+        // going back drops what was built, and squawk rightly says of that that it may be missed
+        lab.run("squawk $(find . -name '*.sql' ! -name '*.down.sql' -newer report.json)");
     }
 }
 

@@ -266,7 +266,7 @@ pub(crate) fn drizzle() -> Tool {
         },
         take_up_drops: |lab| {
             lab.run(
-                "for f in drizzle/drops/*.sql; do n=$(basename $f .sql); n=${n#*_}; drizzle-kit generate --custom --name $n >/dev/null; cat $f > $(ls drizzle/*_$n.sql); rm $f; done",
+                "for f in drizzle/drops/*.sql; do n=$(basename $f .sql); n=${n#*_}; drizzle-kit generate --custom --name $n >/dev/null; cat $f > $(ls drizzle/*_$n.sql); rm $f; done; mv drizzle/drops/undo/*.psql drizzle/undo/",
             );
         },
         ..TOOL

@@ -461,6 +461,15 @@ impl Request<'_> {
         Ok(outcome)
     }
 
+    /// The snapshot that stands for the database: the one named, else the project's, unless a database is named.
+    fn snapshot(&self) -> Option<PathBuf> {
+        let named = self.twin.snapshot.clone();
+        named.or_else(|| {
+            let is_free = self.server.database_url.is_none();
+            self.config.snapshot().filter(|_| is_free)
+        })
+    }
+
     /// Runs the audit. A database that can't be reached leaves the logs.
     pub(super) async fn run(&self, context: &Context) -> Result<Conclusion, Error> {
         let judging = self.judging();
@@ -468,7 +477,8 @@ impl Request<'_> {
         if judging.rules.is_empty() {
             logs.depth = Depth::Statistics;
         }
-        let captured = self.twin.snapshot.as_deref().map(file::open).transpose()?;
+        let captured = self.snapshot();
+        let captured = captured.as_deref().map(file::open).transpose()?;
         let captured = captured.map(Box::new);
         let (server, unreachable) = match &captured {
             Some(_) => (None, None),

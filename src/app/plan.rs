@@ -118,6 +118,7 @@ async fn of_snapshot(
         fetch: args.fetch_server,
         as_major: args.as_major,
     };
+    source.check(&planner)?;
     let mut before = None;
     if args.as_major.is_some() {
         before = of_own_major(&planner, source, &queries, context).await?;

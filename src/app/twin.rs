@@ -38,6 +38,19 @@ impl Source<'_> {
         }
     }
 
+    /// Refuses an older version than the captured one, before anything is fetched or started.
+    pub(super) fn check(self, state: &PlannerState) -> Result<(), Error> {
+        let captured = state.version_num / 10_000;
+        match self.as_major {
+            Some(major) if u32::from(major) < captured => Err(Error::new(
+                ErrorKind::Usage,
+                format!("--as {major}: the snapshot is of PostgreSQL {captured}, and an older version cannot stand in for it"),
+            )
+            .hint(format!("name {captured} or a newer version"))),
+            _ => Ok(()),
+        }
+    }
+
     /// Binaries of that major version, else of the nearest newer one that is at hand.
     fn nearest(self, major: u16, context: &Context) -> Result<Binaries, ServerError> {
         self.exact(major, context).or_else(|error| {

@@ -3,7 +3,7 @@
 use super::Snapshot;
 use crate::catalog::{
     RelationName,
-    planner::{PhysicalState, PlannerState, StatisticRow},
+    planner::{ExtendedStatistics, PhysicalState, PlannerState, StatisticRow},
 };
 
 /// `server_version_num` of servers whose catalogs we know how to stand for.
@@ -20,6 +20,8 @@ const MAX_RELATIONS: usize = 500_000;
 const MAX_SLOTS: usize = 5;
 /// Ten times `MAX_STATISTICS_TARGET` (most common elements, `compute_array_stats`), with the minimum, maximum and share of NULLs.
 const MAX_SLOT_VALUES: usize = 100_003;
+/// `STATS_MCVLIST_MAX_ITEMS`
+const MAX_COMBINATIONS: usize = 10_000;
 /// More levels than a b-tree of 2^32 pages can have.
 const MAX_HEIGHT: u32 = 21;
 
@@ -83,7 +85,37 @@ fn check_planner(state: &PlannerState) -> Result<(), CheckError> {
             .iter()
             .flat_map(|statistics| &statistics.expressions),
     );
-    rows.into_iter().try_for_each(check_row)
+    rows.into_iter().try_for_each(check_row)?;
+    state
+        .extended_statistics
+        .iter()
+        .try_for_each(check_extended)
+}
+
+/// Numbers that the planner would take as they are.
+fn check_extended(statistics: &ExtendedStatistics) -> Result<(), CheckError> {
+    let share = |value: f64| (0.0..=1.0).contains(&value);
+    let combinations = statistics.combinations.iter();
+    let possible = statistics
+        .n_distinct
+        .iter()
+        .all(|group| group.n_distinct.is_finite())
+        && statistics
+            .dependencies
+            .iter()
+            .all(|dependency| share(dependency.degree))
+        && combinations.into_iter().all(|combinations| {
+            combinations.items.len() <= MAX_COMBINATIONS
+                && combinations
+                    .items
+                    .iter()
+                    .all(|item| share(item.frequency) && share(item.base_frequency))
+        });
+    if possible {
+        Ok(())
+    } else {
+        refuse(format!("extended statistics {}", statistics.name))
+    }
 }
 
 fn check_name(name: &str) -> Result<(), CheckError> {

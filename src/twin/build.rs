@@ -189,6 +189,7 @@ async fn fill(server: &Server, state: &PlannerState, role: &str) -> Result<Vec<S
     inject::invalidate(&session, &state.objects.indexes).await?;
     skipped.extend(schema::finish(&own, &state.objects).await?);
     settings::set(&session, &state.settings).await?;
+    settings::set_tablespace(&session, &state.tablespace).await?;
     Ok(skipped)
 }
 

@@ -3,18 +3,21 @@
 use super::{
     Twin, TwinError,
     create::MadeIndex,
-    estimate::{GinEntry, IndexFacts, IndexSize, KeyColumn, Summary, estimate, extrapolate},
+    draw::{Purpose, is_in_order, texts},
+    estimate::{Class, GinEntry, IndexFacts, IndexSize, KeyColumn, Summary, estimate, extrapolate},
     explain, leaf, patch,
-    sample::Recipe,
+    sample::{Recipe, Sample},
+    values::{self, Kept},
 };
 
 use crate::{
     advise::PlannedQuery,
     catalog::{
         RelationName,
-        planner::{PhysicalKind, PhysicalState},
+        planner::{PhysicalKind, PhysicalState, SlotKind, StatisticRow, StatisticsTarget},
     },
     db::{OwnedSession, Row},
+    sql::quote_identifier,
 };
 
 /// A table with pages.
@@ -130,70 +133,48 @@ impl Twin {
             .query(COLUMNS, &[&oid])
             .await
             .map_err(TwinError::own)?;
-        let mut columns: Vec<KeyColumn> = rows.iter().map(key_column).collect();
         let method: String = head.get("method");
-        let table: String = head.get("table_name");
-        let condition = head
-            .get::<_, Option<String>>("predicate")
-            .map(|predicate| format!(" WHERE {predicate}"))
-            .unwrap_or_default();
+        let predicate: Option<String> = head.get("predicate");
         let table_rows = f64::from(head.get::<_, f32>("reltuples")).max(0.0);
-        let from = format!("FROM ONLY {table}{condition}");
-        let n_rows = match condition.as_str() {
-            "" => table_rows,
-            _ => self
-                .rows_of(&format!("SELECT 1 {from}"))
-                .await
-                .unwrap_or(0.0),
+        let n_rows = match &predicate {
+            None => table_rows,
+            Some(predicate) => {
+                let from = format!(
+                    "FROM ONLY {} WHERE {predicate}",
+                    head.get::<_, String>("table_name")
+                );
+                self.rows_of(&format!("SELECT 1 {from}"))
+                    .await
+                    .unwrap_or(0.0)
+            }
+        };
+        let recipe = Recipe {
+            oid,
+            table: RelationName::new(
+                head.get::<_, String>("schema"),
+                head.get::<_, String>("name"),
+            ),
+            n_rows,
+            table_rows,
+            predicate,
+            purpose: if SAMPLED.contains(&method.as_str()) {
+                Purpose::Pages
+            } else {
+                Purpose::Counts
+            },
         };
         let has_expressions = rows.iter().any(|row| row.get::<_, bool>("is_expression"));
         let mut sample = None;
-        if has_expressions || SAMPLED.contains(&method.as_str()) {
-            let recipe = Recipe {
-                oid,
-                table: RelationName::new(
-                    head.get::<_, String>("schema"),
-                    head.get::<_, String>("name"),
-                ),
-                n_rows,
-            };
+        if has_expressions || recipe.purpose == Purpose::Pages {
             sample = self.sample(superuser, &recipe).await;
         }
-        let known = sample.iter().flat_map(|sample| &sample.expressions);
-        for (number, expression) in known.clone() {
-            if let Some(column) = columns.get_mut((number - 1).max(0) as usize)
-                && column.length < 0
-            {
-                column.width = expression.width;
-                column.null_frac = expression.null_frac;
-            }
-        }
-        let distinct: Vec<Distinct> = rows
-            .iter()
-            .take(head.get::<_, i16>("n_keys") as usize)
-            .zip(1_i16..)
-            .map(|(row, number)| {
-                let own = known.clone().find(|(known, _)| *known == number);
-                Distinct {
-                    null_frac: f64::from(row.get::<_, f32>("null_frac")),
-                    n: own.map_or_else(
-                        || distinct(row, table_rows, n_rows, !condition.is_empty()),
-                        |(_, own)| own.n_distinct,
-                    ),
-                }
-            })
-            .collect();
-        let n_keys = self
-            .n_keys(
-                head,
-                &from,
-                &distinct,
-                (n_rows, has_expressions || !condition.is_empty()),
-            )
-            .await;
-        let common = match (&rows[..], condition.is_empty()) {
-            ([row], true) => common_rows(row, n_rows),
-            _ => Vec::new(),
+        let (columns, in_order) = self.columns(head, &rows, (&recipe, sample.as_ref())).await;
+        let n_key_columns = head.get::<_, i16>("n_keys") as usize;
+        let n_keys = if has_expressions || recipe.predicate.is_some() {
+            None
+        } else {
+            self.n_keys(head, &columns[..n_key_columns.min(columns.len())], n_rows)
+                .await
         };
         let entries = match (&sample, method.as_str()) {
             (_, "gin") if rows.len() == 1 && elements(&rows[0], n_rows).is_some() => {
@@ -203,13 +184,13 @@ impl Twin {
                 let keys = leaf::gin_keys(&sample.pages, sample.n_rows);
                 extrapolate(&keys, sample.n_rows, n_rows)
             }
-            _ => unknown_entries(n_rows, n_keys, &columns),
+            _ => unknown_entries(n_rows, &columns),
         };
         let heap_pages = f64::from(head.get::<_, i32>("relpages")).max(1.0);
         Ok(IndexFacts {
             n_rows,
             n_keys,
-            common,
+            in_order,
             deduplicates: head.get("deduplicates"),
             n_heap_pages: heap_pages,
             rows_per_page: (table_rows / heap_pages).max(1.0),
@@ -225,85 +206,171 @@ impl Twin {
         })
     }
 
-    /// Distinct keys of an index: what the planner says of its groups; where it only caps their number, or does not know the expressions or the share
-    /// that a condition leaves, as many as independent columns would give.
-    async fn n_keys(
+    /// All columns, and which of them lie in the table's order.
+    async fn columns(
         &self,
         head: &Row,
-        from: &str,
-        distinct: &[Distinct],
-        (n_rows, is_unknown): (f64, bool),
-    ) -> f64 {
-        let keys: Option<String> = head.get("keys");
-        let grouped = match keys.filter(|_| !is_unknown) {
-            Some(keys) => {
-                self.rows_of(&format!("SELECT 1 {from} GROUP BY {keys}"))
-                    .await
+        rows: &[Row],
+        (recipe, sample): (&Recipe, Option<&Sample>),
+    ) -> (Vec<KeyColumn>, Vec<bool>) {
+        let (mut columns, mut in_order) = (Vec::new(), Vec::new());
+        for (row, number) in rows.iter().zip(1_i16..) {
+            let known = sample.into_iter().flat_map(|sample| &sample.expressions);
+            let own = known.into_iter().find(|(known, _)| *known == number);
+            if let Some((_, expression)) = own {
+                in_order.push(expression.in_order);
+                columns.push(KeyColumn {
+                    classes: expression.classes.clone(),
+                    n_rows: recipe.n_rows,
+                    ..empty(row)
+                });
+            } else {
+                in_order.push(self.is_in_order(row, &recipe.table));
+                columns.push(self.column(head, row, recipe).await);
             }
-            None => None,
+        }
+        (columns, in_order)
+    }
+
+    /// A column's values among the rows of the index.
+    async fn column(&self, head: &Row, row: &Row, recipe: &Recipe) -> KeyColumn {
+        let name: Option<String> = row.get("column_name");
+        let known = name
+            .as_deref()
+            .and_then(|name| self.statistics_of(&recipe.table, name));
+        let type_name: String = row.get("type_name");
+        let Some(known) = known else {
+            return unknown_column(row, recipe.table_rows);
         };
-        let most = distinct
+        let mut kept = None;
+        if let (Some(predicate), Some(name)) = (&recipe.predicate, &name) {
+            let reads: Vec<i16> = head.get("predicate_columns");
+            kept = if reads == [row.get::<_, i16>("attnum")] {
+                self.judge(predicate, (name, &type_name), known).await
+            } else if self.refutes_null(head, predicate, name).await {
+                Some(Kept::all_but_null(known))
+            } else {
+                None
+            };
+        }
+        let type_of = (type_name.as_str(), row.get("length"));
+        let (classes, share) = values::classes(known, type_of, recipe.table_rows, kept.as_ref());
+        let is_exact = kept.is_some_and(|kept| kept.is_exact);
+        KeyColumn {
+            classes,
+            // a condition on the column itself takes values out, another takes rows
+            n_rows: if is_exact {
+                recipe.n_rows
+            } else {
+                recipe.table_rows * share
+            },
+            ..empty(row)
+        }
+    }
+
+    /// A column's statistics as they were captured.
+    fn statistics_of(&self, table: &RelationName, column: &str) -> Option<&StatisticRow> {
+        let found = self.state.column_statistics.iter().find(|known| {
+            known.relation == *table
+                && !known.inherited
+                && matches!(&known.target, StatisticsTarget::Column(name) if name == column)
+        });
+        found.map(|known| &known.row)
+    }
+
+    /// Do the column's values lie in the table's order? Two of such columns are functions of each other, about.
+    fn is_in_order(&self, row: &Row, table: &RelationName) -> bool {
+        let name: Option<String> = row.get("column_name");
+        let known = name.and_then(|name| self.statistics_of(table, &name));
+        known.is_some_and(is_in_order)
+    }
+
+    /// Which of a column's values the index's condition keeps, where it reads that column alone.
+    async fn judge(
+        &self,
+        predicate: &str,
+        (name, type_name): (&str, &str),
+        row: &StatisticRow,
+    ) -> Option<Kept> {
+        let common = texts(row, SlotKind::MostCommonValues);
+        let bounds = texts(row, SlotKind::Histogram);
+        let values: Vec<Option<&str>> = std::iter::once(None)
+            .chain(common.iter().chain(&bounds).map(|text| Some(text.as_str())))
+            .collect();
+        let session = self.planner_session().await.ok()?;
+        let sql = format!(
+            "SELECT coalesce(({predicate}), false) FROM (SELECT v::{type_name} AS {}, at FROM unnest($1::text[]) WITH ORDINALITY AS x(v, at)) y ORDER BY at",
+            quote_identifier(name)
+        );
+        let limit = format!(
+            "BEGIN READ ONLY; SET LOCAL statement_timeout = {JUDGE_TIMEOUT_MS}; SET LOCAL search_path = pg_catalog"
+        );
+        session.batch_execute(&limit).await.ok()?;
+        let verdicts = session.query(&sql, &[&values]).await;
+        session.batch_execute("ROLLBACK").await.ok()?;
+        let mut verdicts = verdicts.ok()?.into_iter().map(|row| row.get::<_, bool>(0));
+        Some(Kept {
+            null: verdicts.next()?,
+            common: verdicts.by_ref().take(common.len()).collect(),
+            bounds: verdicts.collect(),
+            is_exact: !common.is_empty() || !bounds.is_empty(),
+        })
+    }
+
+    /// Does the condition leave no row where the column is NULL?
+    async fn refutes_null(&self, head: &Row, predicate: &str, name: &str) -> bool {
+        let sql = format!(
+            "SELECT 1 FROM ONLY {} WHERE ({predicate}) AND {} IS NULL",
+            head.get::<_, String>("table_name"),
+            quote_identifier(name)
+        );
+        let plan = self
+            .planned(
+                &sql,
+                &[("constraint_exclusion".to_owned(), "on".to_owned())],
+            )
+            .await;
+        plan.is_some_and(|plan| plan["Node Type"] == "Result")
+    }
+
+    /// Distinct keys, where extended statistics tell the planner of fewer than independent columns would have.
+    async fn n_keys(&self, head: &Row, columns: &[KeyColumn], n_rows: f64) -> Option<f64> {
+        let keys: String = head.get::<_, Option<String>>("keys")?;
+        if columns.len() < 2 {
+            return None;
+        }
+        let from = format!("FROM ONLY {}", head.get::<_, String>("table_name"));
+        let grouped = self
+            .rows_of(&format!("SELECT 1 {from} GROUP BY {keys}"))
+            .await?;
+        // without extended statistics it is the product, and at most this
+        let product: f64 = columns.iter().map(KeyColumn::n_distinct).product();
+        let most = columns
             .iter()
-            .map(|column| column.n)
+            .map(KeyColumn::n_distinct)
             .fold(GROUPS_CAP * n_rows, f64::max);
-        let n_keys = match grouped {
-            Some(grouped) if distinct.len() == 1 || grouped < 0.99 * most => grouped,
-            _ => keys_with_nulls(distinct, n_rows),
-        };
-        n_keys.clamp(1.0, n_rows.max(1.0))
+        (grouped < 0.9 * product.min(most)).then_some(grouped.clamp(1.0, n_rows.max(1.0)))
     }
 
     /// The planner's own estimate of a statement's rows.
     async fn rows_of(&self, sql: &str) -> Option<f64> {
+        self.planned(sql, &[]).await?["Plan Rows"].as_f64()
+    }
+
+    /// The upper node of a statement's plan.
+    async fn planned(&self, sql: &str, settings: &[(String, String)]) -> Option<serde_json::Value> {
         let session = self.planner_session().await.ok()?;
         let query = PlannedQuery {
             sql: sql.to_owned(),
             search_path: vec!["pg_catalog".to_owned()],
         };
-        let plan = explain::explain(&session, &query, &[]).await.ok()?;
-        plan[0]["Plan"]["Plan Rows"].as_f64()
+        let mut plan = explain::explain(&session, &query, settings).await.ok()?;
+        Some(plan[0]["Plan"].take())
     }
 }
 
-/// A key's distinct values beside NULL, and the share of NULLs.
-#[derive(Debug, Clone, Copy)]
-struct Distinct {
-    n: f64,
-    null_frac: f64,
-}
-
-/// NULLs below this share make no difference.
-const FEW_NULLS: f64 = 0.01;
-
-/// Distinct combinations, rows with NULL in a column apart from the others.
-fn keys_with_nulls(columns: &[Distinct], n_rows: f64) -> f64 {
-    let Some(at) = columns.iter().position(|c| c.null_frac > FEW_NULLS) else {
-        let distinct: Vec<f64> = columns.iter().map(|column| column.n).collect();
-        return independent_keys(&distinct, n_rows);
-    };
-    let with = |n: f64, share: f64| {
-        let mut columns = columns.to_vec();
-        columns[at] = Distinct { n, null_frac: 0.0 };
-        keys_with_nulls(&columns, n_rows * share).min(n_rows * share)
-    };
-    let null_frac = columns[at].null_frac;
-    with(columns[at].n, 1.0 - null_frac) + with(1.0, null_frac)
-}
-
-/// Distinct combinations of independent columns among so many rows: the rows of each value of the most distinct one fall on combinations of the
-/// others by chance.
-fn independent_keys(distinct: &[f64], n_rows: f64) -> f64 {
-    if distinct.iter().all(|n| *n <= 1.0) {
-        return 1.0;
-    }
-    let most = distinct.iter().copied().fold(1.0, f64::max);
-    let others = (distinct.iter().product::<f64>() / most).max(1.0);
-    if others <= 1.0 {
-        return most;
-    }
-    let rows = n_rows / most;
-    most * others * -(rows * (-1.0 / others).ln_1p()).exp_m1()
-}
+/// Conditions of a snapshot run here on a few hundred values.
+const JUDGE_TIMEOUT_MS: u32 = 2_000;
 
 /// Methods whose keys only the operator class knows: a sample is built.
 const SAMPLED: [&str; 3] = ["gin", "gist", "spgist"];
@@ -330,31 +397,31 @@ fn first_page(method: &str) -> usize {
     usize::from(method == "spgist")
 }
 
-fn key_column(row: &Row) -> KeyColumn {
+/// A column of which nothing but its type is known: all values differ.
+fn unknown_column(row: &Row, table_rows: f64) -> KeyColumn {
+    let null_frac = f64::from(row.get::<_, f32>("null_frac"));
+    let mut classes = vec![Class {
+        n: table_rows.max(1.0),
+        share: 1.0 - null_frac,
+        widths: vec![f64::from(row.get::<_, i32>("width"))],
+    }];
+    if null_frac > 0.0 {
+        classes.push(Class::null(null_frac));
+    }
     KeyColumn {
-        length: row.get("length"),
-        align: f64::from(row.get::<_, i32>("align")),
-        width: f64::from(row.get::<_, i32>("width")),
-        null_frac: f64::from(row.get::<_, f32>("null_frac")),
+        classes,
+        n_rows: table_rows,
+        ..empty(row)
     }
 }
 
-/// Distinct values of a column among the rows that the index holds. A condition leaves a share of each value's rows.
-fn distinct(row: &Row, table_rows: f64, n_rows: f64, is_conditional: bool) -> f64 {
-    let known: Option<f32> = row.get("n_distinct");
-    let all = match known.map_or(0.0, f64::from) {
-        n if n > 0.0 => n,
-        n if n < 0.0 => -n * table_rows,
-        _ => table_rows,
+fn empty(row: &Row) -> KeyColumn {
+    KeyColumn {
+        length: row.get("length"),
+        align: f64::from(row.get::<_, i32>("align")),
+        classes: Vec::new(),
+        n_rows: 0.0,
     }
-    .max(1.0);
-    if !is_conditional {
-        return all;
-    }
-    let filled = table_rows * (1.0 - f64::from(row.get::<_, f32>("null_frac")));
-    let kept = (n_rows / filled.max(1.0)).min(1.0);
-    let rows_per_value = (filled / all).max(1.0);
-    (all * (1.0 - (1.0 - kept).powf(rows_per_value))).max(1.0)
 }
 
 fn summary(row: &Row) -> Summary {
@@ -364,21 +431,6 @@ fn summary(row: &Row) -> Summary {
         name if name.contains("multi") => Summary::Multi,
         _ => Summary::MinMax,
     }
-}
-
-/// Rows of the commonest keys, NULL among them.
-fn common_rows(row: &Row, n_rows: f64) -> Vec<f64> {
-    let frequencies: Option<Vec<f32>> = row.get("common");
-    let mut rows: Vec<f64> = frequencies
-        .into_iter()
-        .flatten()
-        .map(|frequency| f64::from(frequency) * n_rows)
-        .collect();
-    let nulls = f64::from(row.get::<_, f32>("null_frac")) * n_rows;
-    if nulls >= 1.0 {
-        rows.push(nulls);
-    }
-    rows
 }
 
 /// Keys of an index on elements whose frequencies are known. What is left of all elements is taken to go on as frequencies do in texts (Zipf).
@@ -424,8 +476,10 @@ const REST_SHARE: f64 = 0.02;
 /// `exp` of more overflows any number of rows.
 const MAX_ZIPF_EXPONENT: f64 = 30.0;
 
-fn unknown_entries(n_rows: f64, n_keys: f64, columns: &[KeyColumn]) -> Vec<GinEntry> {
-    let width: f64 = columns.iter().map(|column| column.width).sum();
+fn unknown_entries(n_rows: f64, columns: &[KeyColumn]) -> Vec<GinEntry> {
+    let width: f64 = columns.iter().map(KeyColumn::width).sum();
+    let n_keys = columns.iter().map(KeyColumn::n_distinct).product::<f64>();
+    let n_keys = n_keys.clamp(1.0, n_rows.max(1.0));
     vec![GinEntry {
         n: n_keys,
         n_rows: n_rows * ELEMENTS_PER_ROW / n_keys,
@@ -435,40 +489,20 @@ fn unknown_entries(n_rows: f64, n_keys: f64, columns: &[KeyColumn]) -> Vec<GinEn
 
 const HEAD: &str = "SELECT pg_relation_filepath(c.oid) AS path, am.amname::text AS method, quote_ident(tn.nspname) || '.' || quote_ident(t.relname) AS table_name, \
       tn.nspname::text AS schema, t.relname::text AS name, i.indnkeyatts AS n_keys, \
-      t.reltuples, t.relpages, pg_get_expr(i.indpred, i.indrelid) AS predicate, coalesce((regexp_match(array_to_string(c.reloptions, ','), 'pages_per_range=(\\d+)'))[1]::int4, 128) AS pages_per_range, \
+      t.reltuples, t.relpages, ARRAY(SELECT DISTINCT m[1]::int2 FROM regexp_matches(i.indpred::text, ':varattno (-?\\d+)', 'g') m) AS predicate_columns, pg_get_expr(i.indpred, i.indrelid) AS predicate, coalesce((regexp_match(array_to_string(c.reloptions, ','), 'pages_per_range=(\\d+)'))[1]::int4, 128) AS pages_per_range, \
       CASE WHEN am.amname IN ('btree', 'hash') THEN (SELECT string_agg(pg_get_indexdef(c.oid, k, true), ', ' ORDER BY k) FROM generate_series(1, i.indnkeyatts) k) END AS keys, \
       i.indnkeyatts = i.indnatts AND NOT EXISTS (SELECT FROM unnest(i.indclass) u(oid) JOIN pg_opclass o ON o.oid = u.oid \
         WHERE NOT EXISTS (SELECT FROM pg_amproc p WHERE p.amprocfamily = o.opcfamily AND p.amproclefttype = o.opcintype AND p.amprocrighttype = o.opcintype AND p.amprocnum = 4)) AS deduplicates \
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace \
     WHERE i.indexrelid = $1";
 
-/// One row a column of the index, with the slots of the table's column: commonest values, elements, counts of elements.
-const COLUMNS: &str = "SELECT a.attlen AS length, CASE a.attalign WHEN 'c' THEN 1 WHEN 's' THEN 2 WHEN 'i' THEN 4 ELSE 8 END AS align, i.indkey[a.attnum - 1] = 0 AS is_expression, \
-      o.opcname::text AS opclass, CASE WHEN a.attlen > 0 THEN a.attlen::int4 ELSE coalesce(s.stawidth, 32) END AS width, coalesce(s.stanullfrac, 0) AS null_frac, s.stadistinct AS n_distinct, \
-      common.numbers AS common, elements.numbers AS element_frequencies, elements.n AS n_elements, counts.numbers[cardinality(counts.numbers)] AS elements_per_row, \
+/// One row a column of the index, with the slots of the table's column: elements, counts of elements.
+const COLUMNS: &str = "SELECT a.attlen AS length, format_type(a.atttypid, NULL) AS type_name, ta.attname::text AS column_name, coalesce(ta.attnum, 0::int2) AS attnum, CASE a.attalign WHEN 'c' THEN 1 WHEN 's' THEN 2 WHEN 'i' THEN 4 ELSE 8 END AS align, i.indkey[a.attnum - 1] = 0 AS is_expression, \
+      o.opcname::text AS opclass, CASE WHEN a.attlen > 0 THEN a.attlen::int4 ELSE coalesce(s.stawidth, 32) END AS width, coalesce(s.stanullfrac, 0) AS null_frac, elements.numbers AS element_frequencies, elements.n AS n_elements, counts.numbers[cardinality(counts.numbers)] AS elements_per_row, \
       coalesce((SELECT round(avg(length(e)) + 1)::int4 FROM unnest(elements.words) e), 8) AS element_width \
     FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum > 0 LEFT JOIN pg_opclass o ON o.oid = i.indclass[a.attnum - 1] \
-    LEFT JOIN pg_statistic s ON s.starelid = i.indrelid AND s.staattnum = i.indkey[a.attnum - 1] AND NOT s.stainherit \
-    LEFT JOIN LATERAL (SELECT numbers FROM (VALUES (s.stakind1, s.stanumbers1), (s.stakind2, s.stanumbers2), (s.stakind3, s.stanumbers3), (s.stakind4, s.stanumbers4), (s.stakind5, s.stanumbers5)) x(kind, numbers) WHERE kind = 1) common ON true \
+    LEFT JOIN pg_attribute ta ON ta.attrelid = i.indrelid AND ta.attnum = i.indkey[a.attnum - 1] AND ta.attnum > 0 LEFT JOIN pg_statistic s ON s.starelid = i.indrelid AND s.staattnum = i.indkey[a.attnum - 1] AND NOT s.stainherit \
     LEFT JOIN LATERAL (SELECT numbers FROM (VALUES (s.stakind1, s.stanumbers1), (s.stakind2, s.stanumbers2), (s.stakind3, s.stanumbers3), (s.stakind4, s.stanumbers4), (s.stakind5, s.stanumbers5)) x(kind, numbers) WHERE kind = 5) counts ON true \
     LEFT JOIN LATERAL (SELECT numbers, words, cardinality(words) AS n FROM (VALUES (s.stakind1, s.stanumbers1, s.stavalues1::text::text[]), (s.stakind2, s.stanumbers2, s.stavalues2::text::text[]), \
       (s.stakind3, s.stanumbers3, s.stavalues3::text::text[]), (s.stakind4, s.stanumbers4, s.stavalues4::text::text[]), (s.stakind5, s.stanumbers5, s.stavalues5::text::text[])) x(kind, numbers, words) WHERE kind = 4) elements ON true \
     WHERE i.indexrelid = $1 ORDER BY a.attnum";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_counted_with_nulls_apart() {
-        let column = |n: f64, null_frac: f64| Distinct { n, null_frac };
-        // a unique column decides alone
-        let n = keys_with_nulls(&[column(1000.0, 0.0), column(3.0, 0.0)], 1000.0);
-        assert!((n - 1000.0).abs() < 1.0, "{n}");
-        // nine tenths are NULL: these rows have but the other column's five values
-        let n = keys_with_nulls(&[column(100.0, 0.9), column(5.0, 0.0)], 1000.0);
-        assert!((90.0..106.0).contains(&n), "{n}");
-        let n = keys_with_nulls(&[column(1.0, 0.0)], 10.0);
-        assert!((n - 1.0).abs() < 1e-6);
-    }
-}

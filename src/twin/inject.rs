@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    TwinError,
+    TwinError, combinations,
     key::{KeyImage, hex},
 };
 use crate::{
     catalog::planner::{
-        ColumnStatistics, Endpoint, ExtendedStatistics, IndexObject, McvBlob, PhysicalState,
-        SlotKind, StatisticRow, StatisticsTarget,
+        ColumnStatistics, CommonCombinations, Endpoint, ExtendedStatistics, IndexObject, McvBlob,
+        PhysicalState, SlotKind, StatisticRow, StatisticsTarget,
         extended::{Columns, McvLayout, encode_dependencies, encode_distinct},
         format_array,
     },
@@ -316,8 +316,12 @@ async fn extended_one(session: &OwnedSession, stats: &ExtendedStatistics) -> Res
     let dependencies = non_empty(&stats.dependencies)
         .map(|found| encode_dependencies(found, &columns).ok_or("a column is unknown"))
         .transpose()?;
-    let common = match &stats.most_common {
-        Some(blob) => Some(common(session, blob).await?),
+    let of_texts = match &stats.combinations {
+        Some(found) => Some(of_texts(session, found).await?),
+        None => None,
+    };
+    let common = match stats.most_common.as_ref().or(of_texts.as_ref()) {
+        Some(blob) => Some(common(session, oid, blob).await?),
         None => None,
     };
     let expressions: Vec<Value> = stats
@@ -389,8 +393,24 @@ fn non_empty<T>(items: &[T]) -> Option<&[T]> {
     Some(items).filter(|items| !items.is_empty())
 }
 
+/// Combinations that were captured as texts.
+async fn of_texts(session: &OwnedSession, found: &CommonCombinations) -> Result<McvBlob, String> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_type y WHERE y.oid = t::regtype AND y.typtype = 'e') FROM unnest($1::text[]) WITH ORDINALITY AS u(t, at) ORDER BY at";
+    let rows = session
+        .query(sql, &[&found.types])
+        .await
+        .map_err(|error| reason(&error))?;
+    let is_enum: Vec<bool> = rows.iter().map(|row| row.get(0)).collect();
+    combinations::encode(found, &is_enum)
+        .ok_or_else(|| "values of a type whose bytes are not known".to_owned())
+}
+
+/// Types of the columns of a statistics object, under domains too: values of others would be taken for such. Expressions come behind.
+const COLUMN_TYPES: &str = "SELECT a.atttypid FROM pg_statistic_ext s JOIN pg_attribute a ON a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys) \
+    WHERE s.oid = $1 ORDER BY a.attnum";
+
 /// The blob with the twin's OIDs. It was checked byte by byte before the server sees it.
-async fn common(session: &OwnedSession, blob: &McvBlob) -> Result<Vec<u8>, String> {
+async fn common(session: &OwnedSession, object: u32, blob: &McvBlob) -> Result<Vec<u8>, String> {
     let mut bytes = hex(blob.hex.as_bytes()).ok_or("not hexadecimal")?;
     let layout = McvLayout::parse(&bytes).map_err(|error| error.to_string())?;
     if layout.types.len() != blob.types.len() {
@@ -403,6 +423,14 @@ async fn common(session: &OwnedSession, blob: &McvBlob) -> Result<Vec<u8>, Strin
         .await
         .map_err(|error| reason(&error))?;
     let types: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+    let rows = session
+        .query(COLUMN_TYPES, &[&object])
+        .await
+        .map_err(|error| reason(&error))?;
+    let of_columns: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+    if !types.starts_with(&of_columns) {
+        return Err("types do not match".to_owned());
+    }
     let sql = "SELECT enumtypid, enumlabel::text, oid FROM pg_enum WHERE enumtypid = ANY ($1)";
     let rows = session
         .query(sql, &[&types])

@@ -7,8 +7,10 @@
 //! A snapshot is untrusted. Its SQL runs only here, as a role without rights, in a server of a user without rights and without network.
 
 mod build;
+mod combinations;
 mod create;
 mod ddl;
+mod draw;
 mod error;
 mod estimate;
 mod explain;
@@ -22,6 +24,7 @@ mod patch;
 mod sample;
 mod schema;
 mod settings;
+mod values;
 mod what_if;
 
 pub use build::{Twin, TwinOptions};

@@ -2,21 +2,21 @@
 //!
 //! Every column is drawn by itself, so columns do not correlate. All of it is done by the role without rights.
 
-use super::{Twin, inject::reason, page::Page};
+use std::collections::BTreeMap;
+
+use super::{
+    Twin,
+    draw::{Column, Purpose, Rows, STRICTLY_IN_ORDER, is_in_order, n_distinct as distinct},
+    estimate::Class,
+    inject::reason,
+    page::Page,
+};
 use crate::{
-    catalog::{
-        RelationName,
-        planner::{SlotKind, StatisticRow, StatisticsTarget},
-    },
+    catalog::{RelationName, planner::StatisticsTarget},
     db::{OwnError, OwnedSession, ToSql},
     sql::quote_identifier,
 };
 
-/// Fewest and most rows of a sample. More would not hold more than the statistics do: a hundred bounds of a histogram, each once.
-const MIN_ROWS: usize = 60;
-const MAX_ROWS: usize = 1_500;
-/// Rows where no column has a histogram.
-const ROWS: usize = 1_000;
 /// Pages of a sample's index that are read.
 const MAX_PAGES: u64 = 4_096;
 /// Its schema in the twin. A captured one of that name is in the way: then there is no sample.
@@ -36,28 +36,24 @@ pub(super) struct Sample {
 }
 
 /// Values of an expression in the sample.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Expression {
-    /// Distinct ones expected among all rows, of those that the index holds.
-    pub(super) n_distinct: f64,
-    /// Average width.
-    pub(super) width: f64,
-    pub(super) null_frac: f64,
-}
-
-/// A column that an index reads.
-struct Column<'a> {
-    name: String,
-    type_name: String,
-    row: &'a StatisticRow,
+    /// Its values among all rows that the index holds.
+    pub(super) classes: Vec<Class>,
+    /// Do its values lie in the table's order?
+    pub(super) in_order: bool,
 }
 
 /// How an index is made again on another table.
 pub(super) struct Recipe {
     pub(super) oid: u32,
     pub(super) table: RelationName,
-    /// Rows that the real one will hold.
+    /// Rows that the real one will hold, and those of the table.
     pub(super) n_rows: f64,
+    pub(super) table_rows: f64,
+    /// Its condition.
+    pub(super) predicate: Option<String>,
+    pub(super) purpose: Purpose,
 }
 
 impl Twin {
@@ -148,7 +144,7 @@ async fn build(
         recipe.table.to_sql()
     );
     session.execute_typed(&create, &[]).await.map_err(said)?;
-    fill(session, columns, table).await?;
+    fill(session, recipe, columns, table).await?;
     let head = superuser
         .query_one(DEFINITION, &[&recipe.oid])
         .await
@@ -171,18 +167,24 @@ async fn build(
         .into_iter()
         .zip(head.get::<_, Vec<String>>(2))
         .collect();
-    let most: f64 = columns
-        .iter()
-        .map(|column| distinct(column.row, recipe.n_rows))
-        .product();
     let mut expressions = Vec::new();
     for (number, sql) in keys {
+        // no more values than combinations of what it reads
+        let read = || {
+            let reads = |column: &&Column<'_>| sql.contains(&quote_identifier(&column.name));
+            columns.iter().filter(reads)
+        };
+        let most: f64 = read()
+            .map(|column| distinct(column.row, recipe.table_rows))
+            .product();
+        let in_order = read().all(|column| is_in_order(column.row));
         let found = expression(
             superuser,
             session,
             recipe,
             (oid, table),
-            (number, &sql, most),
+            (number, &sql),
+            (most, in_order),
         )
         .await;
         expressions.extend(found.ok().map(|found| (number, found)));
@@ -207,15 +209,28 @@ async fn expression(
     session: &OwnedSession,
     recipe: &Recipe,
     (sample_index, table): (u32, &str),
-    (number, sql, most): (i16, &str, f64),
+    (number, sql): (i16, &str),
+    (most, in_order): (f64, bool),
 ) -> Result<Expression, Failed> {
     let said = |error: OwnError| reason(&error);
+    let condition = match &recipe.predicate {
+        Some(predicate) => format!(" AND ({predicate})"),
+        None => String::new(),
+    };
+    // a row's values have the short headers that they have in an index
     let count = format!(
-        "SELECT coalesce(sum(c), 0)::float8, count(*)::float8, (count(*) FILTER (WHERE c = 1))::float8 FROM (SELECT count(*) AS c FROM {table} WHERE ({sql}) IS NOT NULL GROUP BY ({sql})) x"
+        "SELECT c, w, count(*) FROM (SELECT count(*) AS c, max(pg_column_size(ROW(({sql}))) - {ROW_HEADER})::int4 AS w FROM {table} WHERE ({sql}) IS NOT NULL{condition} GROUP BY ({sql})) x GROUP BY c, w ORDER BY c, w"
     );
-    let counted = session.query_one(&count, &[]).await.map_err(said)?;
-    let (n, d, once): (f64, f64, f64) = (counted.get(0), counted.get(1), counted.get(2));
-    let n_distinct = haas_stokes(n, d, once, recipe.n_rows).min(most).max(1.0);
+    let counted = session.query(&count, &[]).await.map_err(said)?;
+    let counts: Vec<Count> = counted
+        .iter()
+        .map(|row| Count {
+            rows: row.get::<_, i64>(0) as f64,
+            width: f64::from(row.get::<_, i32>(1)),
+            n: row.get::<_, i64>(2) as f64,
+        })
+        .collect();
+    let n_distinct = n_distinct(&counts, recipe.n_rows).min(most).max(1.0);
     let share = if n_distinct > 0.1 * recipe.n_rows {
         -(n_distinct / recipe.n_rows.max(1.0)).min(1.0)
     } else {
@@ -231,7 +246,7 @@ async fn expression(
         .join(", ");
     let copy = format!(
         "INSERT INTO pg_statistic (starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, {columns}) \
-         SELECT $1, staattnum, stainherit, stanullfrac, stawidth, $4::float4, {columns} FROM pg_statistic WHERE starelid = $2 AND staattnum = $3 RETURNING stawidth, stanullfrac"
+         SELECT $1, staattnum, stainherit, stanullfrac, stawidth, $4::float4, {columns} FROM pg_statistic WHERE starelid = $2 AND staattnum = $3 RETURNING stanullfrac, {CORRELATION}"
     );
     let row = superuser
         .query_one(
@@ -240,11 +255,89 @@ async fn expression(
         )
         .await
         .map_err(said)?;
+    let null_frac = f64::from(row.get::<_, f32>(0));
+    let correlation: Option<f32> = row.get(1);
     Ok(Expression {
-        n_distinct,
-        width: f64::from(row.get::<_, i32>(0)),
-        null_frac: f64::from(row.get::<_, f32>(1)),
+        classes: classes(&counts, n_distinct, null_frac),
+        in_order: in_order && correlation.is_some_and(|c| c.abs() > STRICTLY_IN_ORDER),
     })
+}
+
+/// Of a row of `pg_statistic`: that slot stands behind common values and a histogram.
+const CORRELATION: &str = "CASE 3 WHEN stakind1 THEN stanumbers1[1] WHEN stakind2 THEN stanumbers2[1] WHEN stakind3 THEN stanumbers3[1] END";
+
+/// `pg_column_size` of a row without columns.
+const ROW_HEADER: u32 = 24;
+
+/// Values of an expression that occur so often in the sample and are so wide.
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    rows: f64,
+    width: f64,
+    n: f64,
+}
+
+fn n_distinct(counts: &[Count], n_rows: f64) -> f64 {
+    let n = counts.iter().map(|count| count.rows * count.n).sum();
+    let d = counts.iter().map(|count| count.n).sum();
+    let once = counts.iter().filter(|count| count.rows < 1.5);
+    haas_stokes(n, d, once.map(|count| count.n).sum(), n_rows)
+}
+
+/// Rows of a value in the sample from which on its frequency is no chance.
+const OFTEN: f64 = 10.0;
+/// Widths that are kept of a class.
+const MAX_WIDTHS: usize = 100;
+
+/// Frequent values apart by how frequent they are; the others share what is left of `n_distinct`.
+fn classes(counts: &[Count], n_distinct: f64, null_frac: f64) -> Vec<Class> {
+    let n: f64 = counts.iter().map(|count| count.rows * count.n).sum();
+    let mut found: BTreeMap<u32, Vec<Count>> = BTreeMap::new();
+    for count in counts {
+        let key = if count.rows < OFTEN {
+            0
+        } else {
+            count.rows.log2().mul_add(2.0, 1.0) as u32
+        };
+        found.entry(key).or_default().push(*count);
+    }
+    let often: f64 = found
+        .iter()
+        .filter(|(key, _)| **key > 0)
+        .flat_map(|(_, counts)| counts)
+        .map(|count| count.n)
+        .sum();
+    let mut classes: Vec<Class> = found
+        .iter()
+        .map(|(key, counts)| {
+            let values: f64 = counts.iter().map(|count| count.n).sum();
+            Class {
+                n: if *key == 0 {
+                    (n_distinct - often).max(values)
+                } else {
+                    values
+                },
+                share: (1.0 - null_frac) * counts.iter().map(|c| c.rows * c.n).sum::<f64>()
+                    / n.max(1.0),
+                widths: widths(counts, values),
+            }
+        })
+        .collect();
+    if null_frac > 0.0 {
+        classes.push(Class::null(null_frac));
+    }
+    classes
+}
+
+/// Each width as often as it occurs, in hundredths.
+fn widths(counts: &[Count], values: f64) -> Vec<f64> {
+    let (mut widths, mut sum) = (Vec::new(), 0.0);
+    for count in counts {
+        sum += count.n;
+        let wanted = (sum / values.max(1.0) * MAX_WIDTHS as f64).ceil() as usize;
+        widths.resize(wanted.min(MAX_WIDTHS), count.width);
+    }
+    widths
 }
 
 /// Distinct values among `n_rows`, of which `n` were drawn, `d` distinct, `once` a single time: the estimator of ANALYZE itself (Haas and Stokes 1998).
@@ -256,46 +349,21 @@ fn haas_stokes(n: f64, d: f64, once: f64, n_rows: f64) -> f64 {
     (n * d / (n - once + once * n / n_rows)).clamp(d, n_rows)
 }
 
-/// Distinct values that a column's statistics tell.
-fn distinct(row: &StatisticRow, n_rows: f64) -> f64 {
-    match f64::from(row.n_distinct) {
-        n if n > 0.0 => n,
-        n if n < 0.0 => -n * n_rows,
-        _ => n_rows,
-    }
-    .max(1.0)
-}
-
-async fn fill(session: &OwnedSession, columns: &[Column<'_>], table: &str) -> Result<(), Failed> {
-    let values: Vec<Values> = columns
+/// Fills the sample's table.
+async fn fill(
+    session: &OwnedSession,
+    recipe: &Recipe,
+    columns: &[Column<'_>],
+    table: &str,
+) -> Result<(), Failed> {
+    let rows = Rows::draw(columns, recipe.purpose, recipe.table_rows)
+        .ok_or("no values are known".to_owned())?;
+    let sql = format!("INSERT INTO {table} {}", Rows::select(columns));
+    let parameters: Vec<&(dyn ToSql + Sync)> = rows
+        .columns
         .iter()
-        .map(|column| Values::of(column).ok_or("no values are known"))
-        .collect::<Result<_, _>>()?;
-    let n = n_rows(&values);
-    let drawn: Vec<[Vec<Option<String>>; 2]> = values
-        .iter()
-        .zip(STRIDES.iter().cycle())
-        .map(|(values, stride)| values.draw(n, if values.in_order { 1 } else { *stride }))
+        .flat_map(|drawn| [&drawn.low as &(dyn ToSql + Sync), &drawn.high, &drawn.share])
         .collect();
-    let casts: Vec<String> = columns
-        .iter()
-        .enumerate()
-        .map(|(i, column)| between(&column.type_name, &format!("lo{i}"), &format!("hi{i}")))
-        .collect();
-    let arrays: Vec<String> = (1..=2 * columns.len())
-        .map(|i| format!("${i}::text[]"))
-        .collect();
-    let aliases: Vec<String> = (0..columns.len())
-        .map(|i| format!("lo{i}, hi{i}"))
-        .collect();
-    let sql = format!(
-        "INSERT INTO {table} SELECT {} FROM unnest({}) WITH ORDINALITY AS x({}, at) CROSS JOIN LATERAL (SELECT at * {GOLDEN}::float8 - floor(at * {GOLDEN}::float8) AS u) y",
-        casts.join(", "),
-        arrays.join(", "),
-        aliases.join(", ")
-    );
-    let parameters: Vec<&(dyn ToSql + Sync)> =
-        drawn.iter().flatten().map(|column| column as _).collect();
     session
         .execute(&sql, &parameters)
         .await
@@ -303,253 +371,9 @@ async fn fill(session: &OwnedSession, columns: &[Column<'_>], table: &str) -> Re
     Ok(())
 }
 
-/// Steps through the rows of a sample, one a column, so that columns meet in different orders and none lies in its own.
-const STRIDES: [usize; 6] = [617, 239, 431, 127, 881, 349];
-
-/// Correlation from which on a column lies in order in the sample too, so that a monotonic expression of it does.
-const IN_ORDER: f32 = 0.9;
-
-/// The values of one column, as its statistics have them.
-#[derive(Debug)]
-struct Values {
-    null_frac: f64,
-    common: Vec<(String, f64)>,
-    bounds: Vec<String>,
-    in_order: bool,
-    /// Values between two bounds can be told.
-    is_scale: bool,
-}
-
-impl Values {
-    fn of(column: &Column<'_>) -> Option<Self> {
-        let row = column.row;
-        if column.type_name == "tsvector" {
-            return Self::of_words(row);
-        }
-        let texts = |kind| {
-            row.slot(kind)
-                .and_then(|slot| slot.values.as_ref())
-                .map(|values| {
-                    values
-                        .elements
-                        .iter()
-                        .flatten()
-                        .cloned()
-                        .collect::<Vec<_>>()
-                })
-                .unwrap_or_default()
-        };
-        let frequencies = row
-            .slot(SlotKind::MostCommonValues)
-            .and_then(|slot| slot.numbers.clone())
-            .unwrap_or_default();
-        let common: Vec<(String, f64)> = texts(SlotKind::MostCommonValues)
-            .into_iter()
-            .zip(frequencies.into_iter().map(f64::from))
-            .collect();
-        let bounds = texts(SlotKind::Histogram);
-        let null_frac = f64::from(row.null_frac);
-        let correlation = row
-            .slot(SlotKind::Correlation)
-            .and_then(|slot| slot.numbers.as_ref()?.first().copied());
-        (null_frac >= 1.0 || !common.is_empty() || !bounds.is_empty()).then_some(Self {
-            null_frac,
-            common,
-            bounds,
-            in_order: correlation.is_some_and(|correlation| correlation > IN_ORDER),
-            is_scale: scale(&column.type_name).is_some(),
-        })
-    }
-
-    /// Documents of words as frequent as the statistics of elements say.
-    fn of_words(row: &StatisticRow) -> Option<Self> {
-        let slot = row.slot(SlotKind::MostCommonElements)?;
-        let words = &slot.values.as_ref()?.elements;
-        let frequencies = slot.numbers.as_ref()?;
-        let bounds = (0..ROWS)
-            .map(|at| {
-                let words = words.iter().flatten().zip(frequencies).enumerate();
-                let chosen = words.filter(|(word, (_, frequency))| {
-                    // low-discrepancy: each word stands in its share of the documents, apart from others
-                    let u = (at as f64 * GOLDEN + *word as f64 * GOLDEN * GOLDEN).fract();
-                    u < f64::from(**frequency)
-                });
-                let quoted: Vec<String> = chosen
-                    .map(|(_, (word, _))| {
-                        format!("'{}'", word.replace('\\', "\\\\").replace('\'', "''"))
-                    })
-                    .collect();
-                quoted.join(" ")
-            })
-            .collect();
-        Some(Self {
-            null_frac: f64::from(row.null_frac),
-            common: Vec::new(),
-            bounds,
-            in_order: false,
-            is_scale: false,
-        })
-    }
-
-    /// Rows of a sample that holds each bound once.
-    fn n_rows(&self) -> Option<f64> {
-        let common: f64 = self.common.iter().map(|(_, share)| share).sum();
-        let rest = 1.0 - self.null_frac - common;
-        let each = if self.is_scale { PER_BUCKET } else { 1.0 };
-        (!self.bounds.is_empty() && rest > 0.005).then(|| each * self.bounds.len() as f64 / rest)
-    }
-
-    /// Values by rows, as the two ends between which each lies.
-    fn draw(&self, n: usize, stride: usize) -> [Vec<Option<String>>; 2] {
-        (0..n)
-            .map(|at| {
-                let u = ((at * stride % n) as f64 + 0.5) / n as f64;
-                self.at(u).unzip()
-            })
-            .collect::<(Vec<_>, Vec<_>)>()
-            .into()
-    }
-
-    /// The value at a share of all rows: NULLs, then common values, then the histogram.
-    fn at(&self, u: f64) -> Option<(String, String)> {
-        let mut left = u - self.null_frac;
-        if left < 0.0 {
-            return None;
-        }
-        for (value, share) in &self.common {
-            left -= share;
-            if left < 0.0 {
-                return Some((value.clone(), value.clone()));
-            }
-        }
-        let common: f64 = self.common.iter().map(|(_, share)| share).sum();
-        let rest = (1.0 - self.null_frac - common).max(1e-9);
-        let last = match self.bounds.len() {
-            0 => {
-                let value = self.common.last()?.0.clone();
-                return Some((value.clone(), value));
-            }
-            n => n - 1,
-        };
-        let at = ((left / rest * self.bounds.len() as f64) as usize).min(last);
-        let next = if self.is_scale {
-            (at + 1).min(last)
-        } else {
-            at
-        };
-        Some((self.bounds[at].clone(), self.bounds[next].clone()))
-    }
-}
-
-/// Rows between two bounds of a histogram of numbers or times.
-const PER_BUCKET: f64 = 12.0;
-
-/// How a value between two others is worked out.
-#[derive(Debug, Clone, Copy)]
-enum Scale {
-    /// Rounded to whole numbers.
-    Whole,
-    Real,
-    Days,
-    Time,
-}
-
-fn scale(type_name: &str) -> Option<Scale> {
-    match type_name {
-        "smallint" | "integer" | "bigint" => Some(Scale::Whole),
-        "real" | "double precision" => Some(Scale::Real),
-        "date" => Some(Scale::Days),
-        "timestamp without time zone" | "timestamp with time zone" => Some(Scale::Time),
-        name if name.starts_with("numeric(") => Some(Scale::Real),
-        _ => None,
-    }
-}
-
-/// SQL of a value between two texts, a share `u` of the way.
-fn between(type_name: &str, low: &str, high: &str) -> String {
-    let sql = match scale(type_name) {
-        None => return format!("{low}::{type_name}"),
-        Some(Scale::Whole) => {
-            format!("floor({low}::float8 + ({high}::float8 - {low}::float8) * u)")
-        }
-        Some(Scale::Real) => format!("({low}::float8 + ({high}::float8 - {low}::float8) * u)"),
-        Some(Scale::Days) => {
-            format!("({low}::date + floor(({high}::date - {low}::date) * u)::int)")
-        }
-        Some(Scale::Time) => {
-            format!("({low}::{type_name} + ({high}::{type_name} - {low}::{type_name}) * u)")
-        }
-    };
-    // infinities have no distance
-    format!("CASE WHEN {low} = {high} THEN {low}::{type_name} ELSE {sql}::{type_name} END")
-}
-
-/// The golden ratio's fraction.
-const GOLDEN: f64 = 0.618_033_988_749_895;
-
-/// As many as the column with the fewest bounds can fill without repeating one.
-fn n_rows(values: &[Values]) -> usize {
-    let fewest = values
-        .iter()
-        .filter_map(Values::n_rows)
-        .fold(f64::INFINITY, f64::min);
-    let n = if fewest.is_finite() {
-        fewest.round() as usize
-    } else {
-        ROWS
-    };
-    let n = n.clamp(MIN_ROWS, MAX_ROWS);
-    // coprime with every stride
-    (n..2 * n)
-        .find(|n| STRIDES.iter().all(|stride| n % stride != 0))
-        .unwrap_or(n)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn values(null_frac: f64, common: &[(&str, f64)], n_bounds: usize) -> Values {
-        Values {
-            null_frac,
-            common: common
-                .iter()
-                .map(|(v, share)| ((*v).to_owned(), *share))
-                .collect(),
-            bounds: (0..n_bounds).map(|at| format!("b{at}")).collect(),
-            in_order: false,
-            is_scale: false,
-        }
-    }
-
-    #[test]
-    fn a_sample_has_the_shares_of_the_statistics_and_each_bound_once() {
-        let values = values(0.1, &[("often", 0.4)], 100);
-        let n = n_rows(std::slice::from_ref(&values));
-        assert!((190..=210).contains(&n), "{n}");
-        for stride in STRIDES {
-            let [drawn, _] = values.draw(n, stride);
-            let count =
-                |value: Option<&str>| drawn.iter().filter(|v| v.as_deref() == value).count();
-            assert!((18..=22).contains(&count(None)));
-            assert!((78..=82).contains(&count(Some("often"))));
-            assert!(count(Some("b7")) <= 2 && count(Some("b50")) >= 1);
-        }
-    }
-
-    #[test]
-    fn columns_without_values_have_no_sample() {
-        let row = StatisticRow {
-            n_distinct: -1.0,
-            ..StatisticRow::default()
-        };
-        let column = Column {
-            name: "a".into(),
-            type_name: "text".into(),
-            row: &row,
-        };
-        assert!(Values::of(&column).is_none());
-    }
 
     #[test]
     fn distinct_values_are_estimated_as_analyze_does() {
@@ -560,5 +384,22 @@ mod tests {
         ] {
             assert!(f64::abs(found - expected) < 1e-6, "{found}");
         }
+    }
+
+    #[test]
+    fn frequent_values_stand_apart() {
+        let count = |rows: f64, width: f64, n: f64| Count { rows, width, n };
+        let counts = [
+            count(1.0, 5.0, 300.0),
+            count(2.0, 9.0, 100.0),
+            count(500.0, 4.0, 1.0),
+        ];
+        let found = classes(&counts, 4001.0, 0.5);
+        let n: Vec<f64> = found.iter().map(|class| class.n).collect();
+        assert_eq!(n, [4000.0, 1.0, 1.0]);
+        let shares: Vec<f64> = found.iter().map(|class| class.share).collect();
+        assert_eq!(shares, [0.25, 0.25, 0.5]);
+        assert_eq!(found[0].widths.iter().filter(|w| **w > 8.0).count(), 25);
+        assert!(found[2].is_null());
     }
 }

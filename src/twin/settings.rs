@@ -84,6 +84,33 @@ pub(super) async fn set(
     Ok(())
 }
 
+/// Options of a tablespace that a planner reads.
+const TABLESPACE: &[&str] = &[
+    "seq_page_cost",
+    "random_page_cost",
+    "effective_io_concurrency",
+    "maintenance_io_concurrency",
+];
+
+/// Gives the twin's only tablespace the options of the captured database's.
+pub(super) async fn set_tablespace(
+    session: &OwnedSession,
+    options: &[PlannerSetting],
+) -> Result<(), TwinError> {
+    for option in options {
+        let value = option.value.parse::<f64>().ok().filter(|v| v.is_finite());
+        let Some(value) = value.filter(|_| TABLESPACE.contains(&option.name.as_str())) else {
+            continue;
+        };
+        let sql = format!(
+            "ALTER TABLESPACE pg_default SET ({} = {value})",
+            option.name
+        );
+        session.batch_execute(&sql).await.map_err(TwinError::own)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

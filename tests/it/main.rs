@@ -8,6 +8,7 @@
 )]
 
 mod advise;
+mod capture;
 mod cli;
 mod db;
 mod demo;
@@ -15,6 +16,7 @@ mod doctor;
 mod examples;
 mod fingerprints;
 mod gate;
+mod hostile;
 mod inputs;
 mod migrate;
 mod migrate_hosts;

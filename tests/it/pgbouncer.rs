@@ -235,3 +235,38 @@ async fn nothing_reaches_the_next_client() {
         owned.batch(check).await.unwrap();
     }
 }
+
+/// Everything that decides plans can be read through it, and the application's connection is as before.
+#[tokio::test]
+async fn a_capture_leaves_nothing_behind() {
+    let database = support::database("captured").await;
+    database.run(SCHEMA).await;
+    database
+        .run("CREATE INDEX t_x ON t (x); CREATE TABLE d (a int, b text, r int4range, tags text[]); CREATE STATISTICS d_ab (mcv, dependencies) ON a, b FROM d; \
+              INSERT INTO d SELECT n % 10, 'v' || n % 10, int4range(n, n + 5), ARRAY['t' || n % 9] FROM generate_series(1, 3000) n; CREATE INDEX d_tags ON d USING gin (tags); ANALYZE")
+        .await;
+    let Some(pooler) = Pooler::start(&database) else {
+        return;
+    };
+    let before = state(&pooler, &database).await;
+    let (_folder, snapshot, said) = crate::twin::capture(&pooler.url(&database), "none");
+    assert_eq!(state(&pooler, &database).await, before);
+    assert!(said.contains("2 tables"), "{said}");
+    let queries =
+        "SELECT * FROM public.t WHERE x = 7;\nSELECT * FROM public.d WHERE a = 3 AND b = 'v3';\n";
+    let plans = crate::twin::planned(&snapshot, queries);
+    // as the server itself, the pooler out of the way
+    let session = database.owned.session().await.unwrap();
+    for plan in plans {
+        let explain = format!(
+            "EXPLAIN (FORMAT JSON, VERBOSE) {}",
+            plan["sql"].as_str().unwrap()
+        );
+        let real: serde_json::Value = session.query_one(&explain, &[]).await.unwrap().get(0);
+        assert_eq!(
+            plan["explain"][0]["Plan"], real[0]["Plan"],
+            "{}",
+            plan["sql"]
+        );
+    }
+}

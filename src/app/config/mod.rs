@@ -149,6 +149,12 @@ impl Config {
         logs.iter().map(|path| self.resolved(path)).collect()
     }
 
+    /// `[inputs] snapshot`
+    pub(super) fn snapshot(&self) -> Option<PathBuf> {
+        let snapshot = self.file.inputs.snapshot.as_deref();
+        snapshot.map(|path| self.resolved(path))
+    }
+
     /// `[inputs] log-line-prefix`
     pub(super) fn log_line_prefix(&self) -> Option<String> {
         self.file.inputs.log_line_prefix.clone()

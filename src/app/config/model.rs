@@ -24,6 +24,7 @@ pub(in crate::app) struct File {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(in crate::app) struct Inputs {
     pub(in crate::app) logs: Vec<PathBuf>,
+    pub(in crate::app) snapshot: Option<PathBuf>,
     pub(in crate::app) log_line_prefix: Option<String>,
 }
 

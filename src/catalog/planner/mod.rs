@@ -18,8 +18,9 @@ pub use objects::{
 };
 pub use physical::{BrinMeta, Endpoint, GinMeta, HeightSource, PhysicalKind, PhysicalState};
 pub use statistics::{
-    ColumnStatistics, Dependency, DistinctGroup, ExtendedStatistics, McvBlob, Slot, SlotKind,
-    SlotValues, StatisticRow, StatisticsColumn, StatisticsTarget,
+    ColumnStatistics, Combination, CommonCombinations, Dependency, DistinctGroup,
+    ExtendedStatistics, McvBlob, Slot, SlotKind, SlotValues, StatisticRow, StatisticsColumn,
+    StatisticsTarget,
 };
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct PlannerState {
     pub locale: Locale,
     /// Planner settings as a new session of the audited role starts with, sorted by name: role and database settings included.
     pub settings: Vec<PlannerSetting>,
+    /// Options of the database's own tablespace (`spcoptions`): what a page costs there, whatever the settings say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tablespace: Vec<PlannerSetting>,
     /// Objects that the twin creates.
     pub objects: SchemaObjects,
     /// Sizes and index metadata now, sorted by name.

@@ -122,6 +122,9 @@ pub struct ExtendedStatistics {
     pub dependencies: Vec<Dependency>,
     /// Most common combinations.
     pub most_common: Option<McvBlob>,
+    /// The same as texts, of the object's columns: where the role may not read the binary form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combinations: Option<CommonCombinations>,
     /// Statistics of expressions, in the object's order.
     pub expressions: Vec<StatisticRow>,
 }
@@ -163,4 +166,24 @@ pub struct McvBlob {
     pub types: Vec<String>,
     /// Enum labels that occur: (OID on the audited server, type as SQL, label).
     pub labels: Vec<(u32, String, String)>,
+}
+
+/// Most common combinations as the planner shows them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommonCombinations {
+    /// Type of each column, as SQL.
+    pub types: Vec<String>,
+    /// The combinations.
+    pub items: Vec<Combination>,
+}
+
+/// One combination of values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Combination {
+    /// A value of each column, or NULL.
+    pub values: Vec<Option<String>>,
+    /// Share of the rows.
+    pub frequency: f64,
+    /// Share that independent columns would give.
+    pub base_frequency: f64,
 }

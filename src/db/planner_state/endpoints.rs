@@ -1,7 +1,10 @@
 //! Smallest and largest values at the ends of b-trees, which the planner looks up itself when a constant lies beyond a histogram's end
 //! (`get_actual_variable_range`). Dead entries can make such a probe crawl, so each has its own short timeout.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 
@@ -18,8 +21,10 @@ use crate::{
     sql::quote_identifier,
 };
 
-/// For one probe of two index descents.
+/// For one statement of probes. A probe is two index descents, microseconds each, unless dead entries lie at the end.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Probes of one statement.
+const BATCH: usize = 50;
 
 #[derive(Debug, Deserialize)]
 struct Target {
@@ -49,27 +54,28 @@ pub(super) async fn read(
     let mut found = Vec::new();
     let mut missed = 0;
     let mut guarded = begin(audited, is_superuser).await?;
-    for target in targets {
+    let mut work: VecDeque<&[Target]> = targets.chunks(BATCH).collect();
+    while let Some(batch) = work.pop_front() {
         if started.elapsed() > PROBE_BUDGET {
-            missed += 1;
+            missed += batch.len();
             continue;
         }
-        let what = "probing the ends of an index";
-        let Ok(ends) = rows::<Ends>(&guarded, what, &probe(&target), &[]).await else {
-            missed += 1;
-            drop(guarded);
-            guarded = begin(audited, is_superuser).await?;
-            continue;
-        };
-        found.extend(ends.into_iter().next().and_then(|ends| {
-            Some(Endpoint {
-                min: ends.min?,
-                max: ends.max?,
-                table: target.table,
-                column: target.column,
-                type_name: target.type_name,
-            })
-        }));
+        let sql = probes(batch);
+        match rows::<Vec<Ends>>(&guarded, "probing the ends of indexes", &sql, &[]).await {
+            Ok(answers) => found.extend(endpoints(batch, answers)),
+            // one slow index among them: halves, once all others have had their turn
+            Err(_) if batch.len() > 1 => {
+                let (left, right) = batch.split_at(batch.len() / 2);
+                work.extend([left, right]);
+                drop(guarded);
+                guarded = begin(audited, is_superuser).await?;
+            }
+            Err(_) => {
+                missed += 1;
+                drop(guarded);
+                guarded = begin(audited, is_superuser).await?;
+            }
+        }
     }
     guarded.end().await?;
     if missed > 0 {
@@ -125,6 +131,25 @@ fn targets() -> String {
     )
 }
 
+fn endpoints(batch: &[Target], answers: Vec<Vec<Ends>>) -> impl Iterator<Item = Endpoint> {
+    let answers = answers.into_iter().flatten();
+    batch.iter().zip(answers).filter_map(|(target, ends)| {
+        Some(Endpoint {
+            min: ends.min?,
+            max: ends.max?,
+            table: target.table.clone(),
+            column: target.column.clone(),
+            type_name: target.type_name.clone(),
+        })
+    })
+}
+
+/// One row: an array of both ends of each.
+fn probes(batch: &[Target]) -> String {
+    let probes: Vec<String> = batch.iter().map(probe).collect();
+    format!("SELECT json_build_array({})::text", probes.join(", "))
+}
+
 /// Either end by one descent of the index: forwards, or backwards with NULLs at the other end.
 fn probe(target: &Target) -> String {
     let column = quote_identifier(&target.column);
@@ -140,7 +165,7 @@ fn probe(target: &Target) -> String {
         )
     };
     format!(
-        "SELECT /* pgassay */ json_build_object('min', {}, 'max', {})::text",
+        "json_build_object('min', {}, 'max', {})",
         end("ASC", !target.descending),
         end("DESC", target.descending)
     )

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::{
     DbError, Reader, USER_SCHEMA, gap,
     operators::Operators,
-    statistics::{RawRow, row_json},
+    statistics::{Names, RawRow, row_json},
 };
 use crate::catalog::{
     RelationName,
@@ -84,9 +84,11 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<Vec<ExtendedStatisti
     );
     let unread = gap("extended statistics", 0, COST);
     let rows: Vec<Raw> = reader.rows_or_gap(unread, &sql, &[]).await?;
+    let expressions = rows.iter().flat_map(|raw| &raw.expressions);
+    let names = Names::read(reader, expressions.flat_map(RawRow::oids)).await?;
     let mut found = Vec::new();
     for raw in rows {
-        found.push(resolve(reader, &operators, raw).await?);
+        found.push(resolve(reader, (&operators, &names), raw).await?);
     }
     Ok(found)
 }
@@ -95,7 +97,7 @@ const COST: &str = "could not be read: estimates of correlated columns are off, 
 
 async fn resolve(
     reader: &Reader<'_>,
-    operators: &Operators,
+    (operators, names): (&Operators, &Names),
     raw: Raw,
 ) -> Result<ExtendedStatistics, DbError> {
     let bytes = |hex: &Option<String>| hex.as_deref().and_then(unhex);
@@ -114,11 +116,12 @@ async fn resolve(
         expressions: raw
             .expressions
             .into_iter()
-            .map(|row| row.resolve(operators))
+            .map(|row| row.resolve(operators, names))
             .collect(),
         name: raw.name,
         table: raw.table,
         inherited: raw.inherited,
+        combinations: None,
     })
 }
 

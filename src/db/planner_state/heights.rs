@@ -27,6 +27,8 @@ struct Probe {
     keys: String,
     predicate: Option<String>,
     key_width: f64,
+    /// All keys are of fixed length.
+    is_fixed: bool,
 }
 
 /// Fills in the heights that no metapage gave.
@@ -55,14 +57,15 @@ pub(super) async fn read(
             (state.height, state.no_root) = (Some(0), true);
             continue;
         }
-        let mut height = None;
-        if started.elapsed() < PROBE_BUDGET {
+        let mut height = certain(state.n_blocks, probe);
+        state.height_source = HeightSource::Estimate;
+        if height.is_none() && started.elapsed() < PROBE_BUDGET {
             match explain(&guarded, probe).await {
                 Ok(found) => height = found,
                 Err(_) => guarded = begin(audited).await?,
             }
+            state.height_source = HeightSource::Explain;
         }
-        state.height_source = HeightSource::Explain;
         if height.is_none() {
             n_estimated += 1;
             state.height_source = HeightSource::Estimate;
@@ -99,7 +102,7 @@ fn probes() -> String {
            'predicate', pg_get_expr(i.indpred, i.indrelid), \
            'keys', (SELECT string_agg(pg_get_indexdef(c.oid, k, true) || CASE WHEN i.indoption[k - 1] & 1 = 1 THEN ' DESC' ELSE '' END \
               || CASE i.indoption[k - 1] & 3 WHEN 1 THEN ' NULLS LAST' WHEN 2 THEN ' NULLS FIRST' ELSE '' END, ', ' ORDER BY k) FROM generate_series(1, i.indnkeyatts) k), \
-           'key_width', (SELECT sum(coalesce(nullif(a.attlen, -1), 24)) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))::text \
+           'key_width', (SELECT sum(coalesce(nullif(a.attlen, -1), 24)) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0), 'is_fixed', (SELECT bool_and(a.attlen > 0) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))::text \
          FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am am ON am.oid = c.relam \
          JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace \
          WHERE c.relkind = 'i' AND am.amname = 'btree' AND c.relpersistence <> 't' AND {USER_SCHEMA}"
@@ -138,6 +141,18 @@ async fn explain(guarded: &Guarded, probe: &Probe) -> Result<Option<u32>, DbErro
         .map(|levels| levels as u32))
 }
 
+/// The height where it is the same however full pages are, and however wide keys of variable length: then no statement is spent on it.
+fn certain(n_blocks: u64, probe: &Probe) -> Option<u32> {
+    let doubt = if probe.is_fixed { FIXED } else { VARIABLE };
+    let lowest = estimate(n_blocks, probe.key_width / doubt);
+    let highest = estimate(n_blocks, probe.key_width * doubt);
+    (lowest == highest).then_some(lowest)
+}
+
+/// How many times wider or narrower entries may be than the types of keys tell.
+const FIXED: f64 = 1.6;
+const VARIABLE: f64 = 8.0;
+
 /// Levels above the leaves of a tree with that many pages.
 fn estimate(n_blocks: u64, key_width: f64) -> u32 {
     let entry = (key_width / 8.0).ceil().max(1.0) * 8.0 + ENTRY_OVERHEAD;
@@ -161,5 +176,23 @@ mod tests {
         assert_eq!(estimate(276, 8.0), 1);
         assert_eq!(estimate(2745, 8.0), 2);
         assert_eq!(estimate(2, 8.0), 0);
+    }
+
+    #[test]
+    fn only_doubtful_heights_are_asked_for() {
+        let probe = |is_fixed, key_width| Probe {
+            name: RelationName::new("public", "i"),
+            table: "t".into(),
+            keys: "a".into(),
+            predicate: None,
+            key_width,
+            is_fixed,
+        };
+        assert_eq!(certain(2, &probe(false, 24.0)), Some(0));
+        assert_eq!(certain(20, &probe(false, 24.0)), Some(1));
+        assert_eq!(certain(276, &probe(true, 8.0)), Some(1));
+        assert_eq!(certain(276, &probe(false, 24.0)), None);
+        assert_eq!(certain(400, &probe(true, 8.0)), None);
+        assert_eq!(certain(2745, &probe(true, 8.0)), Some(2));
     }
 }

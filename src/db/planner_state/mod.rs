@@ -2,8 +2,11 @@
 //!
 //! Nothing is locked for longer than one catalog query; what a role may not read becomes a [`Gap`] with its price.
 
+mod combinations;
 mod endpoints;
 mod extended;
+mod extended_view;
+mod gin;
 mod heights;
 mod objects;
 mod operators;
@@ -52,6 +55,7 @@ impl Audited {
             version_num: self.version_num(),
             locale: settings::locale(&reader).await?,
             settings: settings::settings(&reader).await?,
+            tablespace: settings::tablespace(&reader).await?,
             objects: objects::read(&reader).await?,
             ..PlannerState::default()
         };
@@ -59,12 +63,20 @@ impl Audited {
         state.column_statistics = statistics::read(&mut reader).await?;
         state.extended_statistics = extended::read(&mut reader).await?;
         state.role = settings::role(&reader).await?;
+        settings::elsewhere(&mut reader).await?;
         let mut gaps = std::mem::take(&mut reader.gaps);
         let is_superuser = reader.is_superuser;
         reader.guarded.end().await?;
         if !is_superuser {
-            state.extended_statistics = probed_distinct::read(self, &mut gaps).await?;
+            let objects = probed_distinct::objects(self).await?;
+            let (mut shown, hidden) = extended_view::read(self, objects).await?;
+            let mut probed = probed_distinct::read(self, &hidden, &mut gaps).await?;
+            let known = &state.column_statistics;
+            combinations::read(self, &hidden, known, &mut probed, &mut gaps).await?;
+            shown.append(&mut probed);
+            state.extended_statistics = shown;
         }
+        gin::read(self, &mut state.physical, &mut gaps).await?;
         let hides_ranges = !is_superuser && self.version_num() < RANGES_SHOWN;
         if hides_ranges && endpoints == EndpointReads::Probe {
             ranges::read(self, &mut state.column_statistics, &mut gaps).await?;

@@ -18,16 +18,22 @@ use crate::{
 const MAX_ITEMS: usize = 8;
 
 #[derive(Debug, Deserialize)]
-struct Object {
-    name: RelationName,
-    table: RelationName,
+pub(super) struct Object {
+    pub(super) name: RelationName,
+    pub(super) table: RelationName,
     partitioned: bool,
-    kinds: String,
-    columns: Vec<String>,
-    expressions: Vec<String>,
+    /// `stxkind`
+    pub(super) kinds: String,
+    pub(super) columns: Vec<String>,
+    pub(super) expressions: Vec<String>,
 }
 
 impl Object {
+    /// Does the planner know combinations or dependencies of its columns, where a plain scan shows them?
+    pub(super) fn has_combinations(&self) -> bool {
+        !self.partitioned && self.expressions.is_empty() && self.kinds.contains(['m', 'f'])
+    }
+
     fn items(&self) -> Vec<(StatisticsColumn, String)> {
         let columns = self.columns.iter().map(|name| {
             (
@@ -42,14 +48,22 @@ impl Object {
     }
 }
 
+/// Extended statistics objects.
+pub(super) async fn objects(audited: &Audited) -> Result<Vec<Object>, DbError> {
+    let guarded = super::begin(audited).await?;
+    let sql = listing(audited.version_num());
+    let objects = rows(&guarded, "listing statistics", &sql, &[]).await?;
+    guarded.end().await?;
+    Ok(objects)
+}
+
 /// What a role without rights can learn: numbers of distinct values of combinations and expressions.
 pub(super) async fn read(
     audited: &Audited,
+    objects: &[Object],
     gaps: &mut Vec<Gap>,
 ) -> Result<Vec<ExtendedStatistics>, DbError> {
     let mut guarded = begin(audited).await?;
-    let version = audited.version_num();
-    let objects: Vec<Object> = rows(&guarded, "listing statistics", &listing(version), &[]).await?;
     let started = Instant::now();
     let (mut found, mut n_missed) = (Vec::new(), 0);
     let n = objects.len();
@@ -58,7 +72,7 @@ pub(super) async fn read(
             n_missed += 1;
             continue;
         }
-        if let Ok(statistics) = probe(&guarded, &object).await {
+        if let Ok(statistics) = probe(&guarded, object).await {
             found.push(statistics);
         } else {
             n_missed += 1;
@@ -77,10 +91,10 @@ pub(super) async fn read(
     Ok(found)
 }
 
-const COST: &str = "only a superuser can read them; numbers of distinct values were worked out from EXPLAIN, dependencies and common combinations \
-    are missing: conditions on correlated columns are estimated too few";
+const COST: &str = "only a superuser or the tables' owner can read them: numbers of distinct values, dependencies and common combinations of plain columns \
+    were worked out from EXPLAIN; rarer combinations are missing";
 
-async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
+pub(super) async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
     let guarded = super::begin(audited).await?;
     guarded
         .try_batch(

@@ -31,12 +31,14 @@ const N_BOUNDS: usize = 101;
 /// The slots' operator, as `regoperator` prints it.
 const LESS: &str = "<(double precision,double precision)";
 
-/// A column of a built-in type of ranges.
+/// A column of ranges.
 #[derive(Debug, Deserialize)]
 struct Column {
     table: RelationName,
     name: String,
+    /// The range type, as SQL; of a multirange, its ranges'.
     type_name: String,
+    subtype: String,
     n_pages: f64,
     n_rows: f64,
 }
@@ -55,7 +57,13 @@ pub(super) async fn read(
     gaps: &mut Vec<Gap>,
 ) -> Result<(), DbError> {
     let listing = super::begin(audited).await?;
-    let columns: Vec<Column> = rows(&listing, "listing ranges", &columns(), &[]).await?;
+    let columns: Vec<Column> = rows(
+        &listing,
+        "listing ranges",
+        &columns(audited.version_num()),
+        &[],
+    )
+    .await?;
     listing.end().await?;
     let started = Instant::now();
     let (mut n_sampled, mut n_missed) = (0, 0);
@@ -112,16 +120,30 @@ async fn begin(audited: &Audited) -> Result<Guarded, DbError> {
     Ok(guarded)
 }
 
-/// Built-in types alone: users' own would run their functions.
-fn columns() -> String {
+/// Ranges over built-in types without a function of users' own that brings them into a canonical form, and multiranges of them: nothing that users
+/// wrote runs.
+fn columns(version: u32) -> String {
+    let (multirange, kinds) = if version >= 140_000 {
+        ("g.rngmultitypid", "'r', 'm'")
+    } else {
+        ("0", "'r'")
+    };
     format!(
-        "SELECT json_build_object('table', json_build_object('schema', n.nspname, 'name', c.relname), 'name', a.attname, 'type_name', t.typname, \
+        "SELECT json_build_object('table', json_build_object('schema', n.nspname, 'name', c.relname), 'name', a.attname, \
+           'type_name', format_type(g.rngtypid, NULL), 'subtype', format_type(g.rngsubtype, NULL), \
            'n_pages', greatest(c.relpages, pg_relation_size(c.oid) / 8192, 1), 'n_rows', greatest(c.reltuples, 1))::text \
          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid \
-         WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype = 'r' AND t.typnamespace = 'pg_catalog'::regnamespace AND {USER_SCHEMA} \
+         JOIN pg_range g ON t.oid IN (g.rngtypid, {multirange}) JOIN pg_type r ON r.oid = g.rngtypid JOIN pg_opclass o ON o.oid = g.rngsubopc \
+         WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype IN ({kinds}) AND {USER_SCHEMA} \
+           AND (r.typnamespace = 'pg_catalog'::regnamespace OR g.rngcanonical = 0) AND o.opcnamespace = 'pg_catalog'::regnamespace \
+           AND g.rngsubtype IN ({SUBTYPES}) \
            AND has_column_privilege(c.oid, a.attnum, 'SELECT') AND NOT row_security_active(c.oid) ORDER BY c.oid, a.attnum"
     )
 }
+
+/// Types whose differences are numbers or times.
+const SUBTYPES: &str = "'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'float4'::regtype, 'float8'::regtype, 'date'::regtype, \
+    'timestamp'::regtype, 'timestamptz'::regtype";
 
 /// `compute_range_stats`: lower and upper bounds each in order and paired by rank, lengths in order, the share of empty ranges.
 fn sample(column: &Column) -> String {
@@ -131,7 +153,7 @@ fn sample(column: &Column) -> String {
         .min(MAX_ROWS / column.n_rows)
         .min(1.0)
         * 100.0;
-    let length = if column.type_name.starts_with("ts") {
+    let length = if column.subtype.starts_with("timestamp") {
         "extract(epoch FROM upper(r) - lower(r))"
     } else {
         "upper(r) - lower(r)"

@@ -1,5 +1,7 @@
 //! Column statistics: `pg_statistic` itself for a superuser, else what `pg_stats` shows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 
@@ -12,7 +14,7 @@ use crate::catalog::{
 };
 
 /// Relations asked for at once: bounds the answer (a histogram of long texts is up to 100 kB a column) below the guard's limit.
-const RELATIONS_PER_QUERY: usize = 100;
+const RELATIONS_PER_QUERY: usize = 250;
 
 /// Slots of a row of `pg_statistic` (`STATISTIC_NUM_SLOTS`).
 pub(super) const N_SLOTS: usize = 5;
@@ -39,15 +41,22 @@ pub(super) struct RawRow {
 #[derive(Debug, Deserialize)]
 struct RawSlot {
     kind: i16,
-    operator: Option<String>,
-    collation: Option<String>,
+    operator: u32,
+    collation: u32,
     numbers: Option<Vec<f32>>,
     values: Option<String>,
     element: Option<u32>,
 }
 
 impl RawRow {
-    pub(super) fn resolve(self, operators: &Operators) -> StatisticRow {
+    /// OIDs of operators and collations that it names.
+    pub(super) fn oids(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.slots
+            .iter()
+            .map(|slot| (slot.operator, slot.collation))
+    }
+
+    pub(super) fn resolve(self, operators: &Operators, names: &Names) -> StatisticRow {
         let slots = self
             .slots
             .into_iter()
@@ -56,8 +65,8 @@ impl RawRow {
                 let element = slot.element.map(|oid| operators.name(operators.base(oid)));
                 Slot {
                     kind: slot.kind,
-                    operator: slot.operator,
-                    collation: slot.collation,
+                    operator: names.operators.get(&slot.operator).cloned(),
+                    collation: names.collations.get(&slot.collation).cloned(),
                     numbers: slot.numbers,
                     values: slot.values.zip(element).and_then(|(text, type_name)| {
                         let elements = parse_array(&text)?;
@@ -82,8 +91,7 @@ pub(super) fn row_json(alias: &str) -> String {
     let slots: Vec<String> = (1..=N_SLOTS)
         .map(|i| {
             format!(
-                "json_build_object('kind', {alias}.stakind{i}, 'operator', CASE WHEN {alias}.staop{i} <> 0 THEN {alias}.staop{i}::regoperator::text END, \
-                 'collation', CASE WHEN {alias}.stacoll{i} <> 0 THEN {alias}.stacoll{i}::regcollation::text END, 'numbers', {alias}.stanumbers{i}, \
+                "json_build_object('kind', {alias}.stakind{i}, 'operator', {alias}.staop{i}::int8, 'collation', {alias}.stacoll{i}::int8, 'numbers', {alias}.stanumbers{i}, \
                  'values', {alias}.stavalues{i}::text, 'element', CASE WHEN {alias}.stavalues{i} IS NOT NULL \
                    THEN ('x' || encode(substring(array_send({alias}.stavalues{i}) FROM 9 FOR 4), 'hex'))::bit(32)::int END)"
             )
@@ -93,6 +101,52 @@ pub(super) fn row_json(alias: &str) -> String {
         "json_build_object('null_frac', {alias}.stanullfrac, 'width', {alias}.stawidth, 'n_distinct', {alias}.stadistinct, 'slots', json_build_array({}))",
         slots.join(", ")
     )
+}
+
+/// What the OIDs in rows of `pg_statistic` stand for. Asked for once: naming an operator in every slot took the server longer than all the rest.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    operators: BTreeMap<u32, String>,
+    collations: BTreeMap<u32, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    oid: u32,
+    name: String,
+}
+
+impl Names {
+    pub(super) async fn read(
+        reader: &Reader<'_>,
+        oids: impl Iterator<Item = (u32, u32)>,
+    ) -> Result<Self, DbError> {
+        let (operators, collations): (BTreeSet<u32>, BTreeSet<u32>) = oids.unzip();
+        Ok(Self {
+            operators: named(reader, "pg_operator", "regoperator", operators).await?,
+            collations: named(reader, "pg_collation", "regcollation", collations).await?,
+        })
+    }
+}
+
+async fn named(
+    reader: &Reader<'_>,
+    catalog: &str,
+    alias: &str,
+    oids: BTreeSet<u32>,
+) -> Result<BTreeMap<u32, String>, DbError> {
+    let sql = format!(
+        "SELECT json_build_object('oid', oid::int8, 'name', oid::{alias}::text)::text FROM {catalog} WHERE oid = ANY ($1)"
+    );
+    let oids: Vec<u32> = oids.into_iter().collect();
+    let rows: Vec<Named> = reader
+        .rows(
+            "naming operators and collations",
+            &sql,
+            &[(&oids, Type::OID_ARRAY)],
+        )
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.oid, row.name)).collect())
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,32 +168,34 @@ async fn from_catalog(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, 
          WHERE s.starelid = ANY ($1) ORDER BY s.starelid, s.staattnum, s.stainherit",
         row_json("s")
     );
-    let mut found = Vec::new();
-    for oids in relations(reader).await?.chunks(RELATIONS_PER_QUERY) {
-        let rows: Vec<CatalogRow> = reader
-            .rows(
-                "reading pg_statistic",
-                &sql,
-                &[(&oids.to_vec(), Type::OID_ARRAY)],
-            )
-            .await?;
-        found.extend(rows.into_iter().map(|row| {
-            ColumnStatistics {
-                relation: row.relation,
-                target: row
-                    .column
-                    .map_or(StatisticsTarget::Key(row.key), StatisticsTarget::Column),
-                inherited: row.inherited,
-                row: row.row.resolve(&operators),
-            }
-        }));
+    let mut found: Vec<CatalogRow> = Vec::new();
+    for chunk in relations(reader).await?.chunks(RELATIONS_PER_QUERY) {
+        let what = "reading pg_statistic";
+        let oids: Vec<u32> = chunk.iter().map(|relation| relation.oid).collect();
+        let params: [super::Param<'_>; 1] = [(&oids, Type::OID_ARRAY)];
+        found.extend(reader.rows::<CatalogRow>(what, &sql, &params).await?);
     }
-    Ok(found)
+    let names = Names::read(reader, found.iter().flat_map(|row| row.row.oids())).await?;
+    let found = found.into_iter().map(|row| ColumnStatistics {
+        relation: row.relation,
+        target: row
+            .column
+            .map_or(StatisticsTarget::Key(row.key), StatisticsTarget::Column),
+        inherited: row.inherited,
+        row: row.row.resolve(&operators, &names),
+    });
+    Ok(found.collect())
 }
 
-async fn relations(reader: &Reader<'_>) -> Result<Vec<u32>, DbError> {
+#[derive(Debug, Deserialize)]
+struct Relation {
+    oid: u32,
+    name: String,
+}
+
+async fn relations(reader: &Reader<'_>) -> Result<Vec<Relation>, DbError> {
     let sql = format!(
-        "SELECT c.oid::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        "SELECT json_build_object('oid', c.oid::int8, 'name', c.relname)::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I') AND c.relpersistence <> 't' AND {USER_SCHEMA} ORDER BY c.oid"
     );
     reader.rows("listing relations", &sql, &[]).await
@@ -147,7 +203,7 @@ async fn relations(reader: &Reader<'_>) -> Result<Vec<u32>, DbError> {
 
 /// A row of `pg_stats` with the column's types.
 #[derive(Debug, Deserialize)]
-struct ViewRow {
+pub(super) struct ViewRow {
     relation: RelationName,
     column: String,
     is_index: bool,
@@ -187,17 +243,18 @@ async fn from_view(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, DbE
          FROM pg_stats s JOIN pg_namespace n ON n.nspname = s.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.tablename \
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname \
          LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_opclass o ON o.oid = i.indclass[a.attnum - 1] \
-         WHERE c.oid = ANY ($1) AND {USER_SCHEMA} ORDER BY c.oid, a.attnum, s.inherited"
+         WHERE c.oid = ANY ($1) AND s.tablename = ANY ($2) AND {USER_SCHEMA} ORDER BY c.oid, a.attnum, s.inherited"
     );
     let mut found = Vec::new();
-    for oids in relations(reader).await?.chunks(RELATIONS_PER_QUERY) {
-        let rows: Vec<ViewRow> = reader
-            .rows(
-                "reading pg_stats",
-                &sql,
-                &[(&oids.to_vec(), Type::OID_ARRAY)],
-            )
-            .await?;
+    for chunk in relations(reader).await?.chunks(RELATIONS_PER_QUERY) {
+        let oids: Vec<u32> = chunk.iter().map(|relation| relation.oid).collect();
+        // names reach the catalogs below the view, which it would else go through as a whole each time
+        let names: Vec<&str> = chunk
+            .iter()
+            .map(|relation| relation.name.as_str())
+            .collect();
+        let params: [super::Param<'_>; 2] = [(&oids, Type::OID_ARRAY), (&names, Type::NAME_ARRAY)];
+        let rows: Vec<ViewRow> = reader.rows("reading pg_stats", &sql, &params).await?;
         found.extend(rows.into_iter().map(|row| row.resolve(&operators)));
     }
     hidden(reader).await?;
@@ -228,7 +285,15 @@ async fn hidden(reader: &mut Reader<'_>) -> Result<(), DbError> {
 }
 
 impl ViewRow {
-    fn resolve(self, operators: &Operators) -> ColumnStatistics {
+    /// The type of what the row is about, and the collation that goes with it.
+    pub(super) fn set_type(&mut self, oid: u32, operators: &Operators) {
+        let is_text = ["text", "character varying", "character"]
+            .contains(&operators.name(operators.base(oid)).as_str());
+        self.type_oid = oid;
+        self.collation = is_text.then(|| "\"default\"".to_owned());
+    }
+
+    pub(super) fn resolve(self, operators: &Operators) -> ColumnStatistics {
         let slots = self.slots(operators);
         ColumnStatistics {
             target: if self.is_index {

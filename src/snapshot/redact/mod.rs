@@ -314,7 +314,7 @@ impl Redactor {
             matches!(self.fates.get(&key), Some(Fate::Keep(_)))
         };
         if !columns.is_some_and(|columns| columns.iter().all(keeps)) {
-            statistics.most_common = None;
+            (statistics.most_common, statistics.combinations) = (None, None);
         }
     }
 

@@ -3,20 +3,17 @@
 //! B-trees follow `nbtsort.c`, `nbtdedup.c` and `itup.h`; the others are coarser. Errors measured against really built indexes stand in
 //! `benches/README.md`, section "Twin".
 
+mod btree;
 mod gin;
+mod keys;
 
 pub(super) use gin::{GinEntry, extrapolate};
+pub(super) use keys::{Class, KeyColumn};
 
 use crate::catalog::planner::{BrinMeta, GinMeta};
 
 /// `BLCKSZ`
 const PAGE: f64 = 8192.0;
-/// Page header and b-tree special space.
-const BTREE_PAGE_OVERHEAD: f64 = 24.0 + 16.0;
-/// Free space that a leaf keeps when built: 100 - `BTREE_DEFAULT_FILLFACTOR`.
-const LEAF_FREE: f64 = PAGE * 0.10;
-/// The same for internal pages: 100 - `BTREE_NONLEAF_FILLFACTOR`.
-const INTERNAL_FREE: f64 = PAGE * 0.30;
 /// `sizeof(ItemIdData)`
 const LINE_POINTER: f64 = 4.0;
 /// `sizeof(IndexTupleData)`
@@ -25,8 +22,6 @@ const TUPLE_HEADER: f64 = 8.0;
 const TUPLE_HEADER_NULLS: f64 = 16.0;
 /// `sizeof(ItemPointerData)`
 const POSTING: f64 = 6.0;
-/// Largest posting list that an index build makes: a tenth of a page (`_bt_load`).
-const MAX_POSTING: f64 = 812.0;
 /// Bytes of a hash index's entry, and how full its buckets are planned (`HASH_DEFAULT_FILLFACTOR` 75).
 const HASH_ENTRY: f64 = 20.0;
 const HASH_FILL: f64 = 0.75;
@@ -46,33 +41,20 @@ const BLOOM_BITS_PER_VALUE: f64 = 9.585;
 /// Share of a page that GiST's and SP-GiST's splits leave full on average (measured: 0.52 to 0.75).
 const GIST_FILL: f64 = 0.63;
 
-/// A column of an index.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct KeyColumn {
-    /// `typlen`, -1 for variable length.
-    pub(super) length: i16,
-    /// Alignment in bytes.
-    pub(super) align: f64,
-    /// Average width of values that are not NULL, header included.
-    pub(super) width: f64,
-    /// Share of NULLs.
-    pub(super) null_frac: f64,
-}
-
 /// What is known of an index before it is built.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct IndexFacts {
     pub(super) method: String,
     /// Rows that it will hold.
     pub(super) n_rows: f64,
-    /// Distinct keys among them.
-    pub(super) n_keys: f64,
+    /// Distinct keys, where they are known to be other than what the columns' values give by chance.
+    pub(super) n_keys: Option<f64>,
     /// Key and INCLUDE columns.
     pub(super) columns: Vec<KeyColumn>,
+    /// Of each: do its values lie in the table's order?
+    pub(super) in_order: Vec<bool>,
     /// Equal keys share a tuple (`btequalimage`, no INCLUDE).
     pub(super) deduplicates: bool,
-    /// Rows of each of the commonest keys, where the index has one plain column.
-    pub(super) common: Vec<f64>,
     /// Pages of the table, its rows a page, and `pages_per_range` of a BRIN index.
     pub(super) n_heap_pages: f64,
     pub(super) rows_per_page: f64,
@@ -107,7 +89,7 @@ pub(super) struct IndexSize {
 /// The estimate for one index.
 pub(super) fn estimate(facts: &IndexFacts) -> IndexSize {
     match facts.method.as_str() {
-        "btree" => btree(facts),
+        "btree" => btree::btree(facts),
         "hash" => flat(hash(facts)),
         "brin" => brin(facts),
         "gin" => gin::gin(facts),
@@ -122,92 +104,6 @@ fn flat(n_blocks: f64) -> IndexSize {
     }
 }
 
-fn btree(facts: &IndexFacts) -> IndexSize {
-    if facts.n_rows < 1.0 {
-        return flat(1.0);
-    }
-    let item = item_bytes(&facts.columns);
-    let bytes = if facts.deduplicates {
-        deduplicated(item, facts)
-    } else {
-        facts.n_rows * (item + LINE_POINTER)
-    };
-    // each leaf but the last repeats its upper bound as high key
-    let room = PAGE - BTREE_PAGE_OVERHEAD - LEAF_FREE - item;
-    let mut pages = (bytes / room.max(item)).ceil().max(1.0);
-    let fan_out = ((PAGE - BTREE_PAGE_OVERHEAD - INTERNAL_FREE) / (item + LINE_POINTER)).max(2.0);
-    let (mut total, mut height) = (pages, 0);
-    while pages > 1.0 {
-        pages = (pages / fan_out).ceil();
-        total += pages;
-        height += 1;
-    }
-    IndexSize {
-        n_blocks: total as u64 + 1,
-        height,
-        ..IndexSize::default()
-    }
-}
-
-/// Bytes of all leaf tuples where equal keys share posting lists.
-fn deduplicated(item: f64, facts: &IndexFacts) -> f64 {
-    let common: f64 = facts.common.iter().sum::<f64>().min(facts.n_rows);
-    let rest = facts.n_rows - common;
-    let n_keys = (facts.n_keys - facts.common.len() as f64).max(1.0);
-    let of_common: f64 = facts
-        .common
-        .iter()
-        .map(|rows| rows * per_row(item, *rows, 0.0))
-        .sum();
-    let rows_per_key = rest / n_keys;
-    // a key that occurs once has no list: with few rows a key on average, that is a share of them (geometric distribution)
-    of_common
-        + rest
-            * per_row(
-                item,
-                rows_per_key,
-                1.0 / (rows_per_key * rows_per_key).max(1.0),
-            )
-}
-
-/// Bytes a row of a key with that many rows; a share of such keys has one row alone.
-fn per_row(item: f64, rows_per_key: f64, single: f64) -> f64 {
-    let per_list = ((MAX_POSTING - item) / POSTING).floor().max(1.0);
-    if rows_per_key <= 1.0 || per_list < 2.0 {
-        return item + LINE_POINTER;
-    }
-    let n_lists = (rows_per_key / per_list).ceil();
-    let rows_per_list = rows_per_key / n_lists;
-    let shared = aligned(item + POSTING * rows_per_list, 8.0) + LINE_POINTER;
-    (single * (item + LINE_POINTER) + (1.0 - single) * shared) / rows_per_list
-}
-
-/// Average bytes of an index tuple, without its line pointer.
-fn item_bytes(columns: &[KeyColumn]) -> f64 {
-    let none_null: f64 = columns
-        .iter()
-        .map(|column| 1.0 - column.null_frac)
-        .product();
-    let full = columns
-        .iter()
-        .fold(0.0, |offset, column| place(offset, column, 1.0));
-    let partial = columns.iter().fold(0.0, |offset, column| {
-        place(offset, column, 1.0 - column.null_frac)
-    });
-    none_null * aligned(TUPLE_HEADER + full, 8.0)
-        + (1.0 - none_null) * aligned(TUPLE_HEADER_NULLS + partial, 8.0)
-}
-
-fn place(offset: f64, column: &KeyColumn, share: f64) -> f64 {
-    // a varlena of up to 126 bytes has a header of one byte and no alignment
-    let align = if column.length < 0 && column.width <= 127.0 {
-        1.0
-    } else {
-        column.align
-    };
-    offset + share * (aligned(offset, align) - offset + column.width)
-}
-
 fn aligned(bytes: f64, to: f64) -> f64 {
     (bytes / to).ceil() * to
 }
@@ -215,8 +111,12 @@ fn aligned(bytes: f64, to: f64) -> f64 {
 /// Buckets come in powers of two, later in quarters between them (`_hash_spareindex`). Until a power is full, the buckets that are not split yet
 /// hold twice as much as the others.
 fn hash(facts: &IndexFacts) -> f64 {
+    let nulls = facts.columns.iter().flat_map(|column| &column.classes);
+    let null_share: f64 = nulls.filter(|c| c.is_null()).map(|c| c.share).sum();
+    // NULLs are not in it
+    let n_rows = facts.n_rows * (1.0 - null_share).max(0.0);
     let per_bucket = (PAGE * HASH_FILL / HASH_ENTRY).floor();
-    let wanted = (facts.n_rows / per_bucket).ceil().max(2.0);
+    let wanted = (n_rows / per_bucket).ceil().max(2.0);
     let power = 2_f64.powf(wanted.log2().ceil());
     let n_buckets = if power < HASH_QUARTERS_FROM {
         power
@@ -224,21 +124,39 @@ fn hash(facts: &IndexFacts) -> f64 {
         let quarter = power / 8.0;
         (wanted / quarter).ceil() * quarter
     };
-    let common: f64 = facts.common.iter().sum::<f64>().min(facts.n_rows);
-    let rest = facts.n_rows - common;
-    let rows_per_key = rest / (facts.n_keys - facts.common.len() as f64).max(1.0);
+    let common = common(facts);
+    let in_common: f64 = common.iter().sum::<f64>().min(n_rows);
+    let rest = n_rows - in_common;
+    let n_keys = facts.columns.first().map_or(1.0, KeyColumn::n_distinct);
+    let rows_per_key = rest / (n_keys - common.len() as f64).max(1.0);
     let load = rest / power;
     let n_double = power - n_buckets;
     let overflow = n_double * overflow_pages(2.0 * load, rows_per_key)
         + (n_buckets - n_double) * overflow_pages(load, rows_per_key);
-    let crowded: f64 = facts
-        .common
+    let crowded: f64 = common
         .iter()
         .map(|rows| ((rows + rest / n_buckets) / hash_entries_per_page()).ceil() - 1.0)
         .sum();
     // the metapage and a bitmap of overflow pages
     n_buckets + overflow + crowded + 2.0
 }
+
+/// Rows of each of the commonest keys: all but those of the least frequent class, which are reckoned by chance.
+fn common(facts: &IndexFacts) -> Vec<f64> {
+    let classes = facts.columns.iter().take(1).flat_map(|c| &c.classes);
+    let mut found: Vec<(f64, f64)> = classes
+        .filter(|class| !class.is_null())
+        .map(|class| (facts.n_rows * class.share / class.n.max(1.0), class.n))
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.pop();
+    let rows = found.into_iter().filter(|(_, n)| *n <= MAX_COMMON);
+    rows.flat_map(|(rows, n)| std::iter::repeat_n(rows, n.round() as usize))
+        .collect()
+}
+
+/// `MAX_STATISTICS_TARGET`: common values that statistics can hold.
+const MAX_COMMON: f64 = 10_000.0;
 
 fn hash_entries_per_page() -> f64 {
     ((PAGE - 40.0) / HASH_ENTRY).floor()
@@ -277,8 +195,8 @@ fn brin(facts: &IndexFacts) -> IndexSize {
     let summaries = facts.columns.iter().zip(&facts.summaries);
     let values: f64 = summaries
         .map(|(column, summary)| match summary {
-            Summary::MinMax => 2.0 * column.width,
-            Summary::Multi => MULTI_HEAD + MULTI_VALUES * column.width,
+            Summary::MinMax => 2.0 * column.width(),
+            Summary::Multi => MULTI_HEAD + MULTI_VALUES * column.width(),
             Summary::Bloom => {
                 let rows = BLOOM_ROWS_PER_PAGE * per_range;
                 let bits = BLOOM_BITS_PER_VALUE * (BLOOM_DISTINCT * rows).max(BLOOM_MIN_VALUES);
@@ -301,7 +219,7 @@ fn gist(facts: &IndexFacts) -> IndexSize {
     let key: f64 = facts
         .columns
         .iter()
-        .map(|column| aligned(column.width, column.align))
+        .map(|column| aligned(column.width(), column.align))
         .sum();
     let per_row = facts
         .bytes_per_row
@@ -313,21 +231,24 @@ fn gist(facts: &IndexFacts) -> IndexSize {
 mod tests {
     use super::*;
 
-    const BIGINT: KeyColumn = KeyColumn {
-        length: 8,
-        align: 8.0,
-        width: 8.0,
-        null_frac: 0.0,
-    };
-
-    fn facts(n_rows: f64, n_keys: f64, columns: Vec<KeyColumn>) -> IndexFacts {
+    /// Columns of eight bytes of that many values.
+    fn facts(n_rows: f64, n_keys: f64) -> IndexFacts {
         IndexFacts {
             method: "btree".into(),
             n_rows,
-            n_keys,
-            columns,
+            n_keys: None,
+            columns: vec![KeyColumn {
+                length: 8,
+                align: 8.0,
+                classes: vec![Class {
+                    n: n_keys,
+                    share: 1.0,
+                    widths: vec![8.0],
+                }],
+                n_rows,
+            }],
+            in_order: Vec::new(),
             deduplicates: true,
-            common: Vec::new(),
             n_heap_pages: 0.0,
             rows_per_page: 100.0,
             pages_per_range: 128.0,
@@ -349,7 +270,7 @@ mod tests {
     #[test]
     fn unique_keys_fill_leaves_to_nine_tenths() {
         // pgbench_accounts_pkey at scale 10, on 15: 2745 pages, level 2 (int4 keys: 16 bytes an entry as with int8)
-        let size = estimate(&facts(1e6, 1e6, vec![BIGINT]));
+        let size = estimate(&facts(1e6, 1e6));
         near(size.n_blocks, 2745);
         assert_eq!(size.height, 2);
     }
@@ -357,20 +278,20 @@ mod tests {
     #[test]
     fn equal_keys_share_their_bytes() {
         // 1 M rows of 10 distinct int4, on 15: 850 pages
-        let size = estimate(&facts(1e6, 10.0, vec![BIGINT]));
+        let size = estimate(&facts(1e6, 10.0));
         near(size.n_blocks, 850);
     }
 
     #[test]
     fn an_empty_index_is_its_metapage() {
-        assert_eq!(estimate(&facts(0.0, 0.0, vec![BIGINT])), flat(1.0));
+        assert_eq!(estimate(&facts(0.0, 0.0)), flat(1.0));
     }
 
     #[test]
     fn hash_buckets_wait_for_their_split() {
         // shop.order_items (order_id), on 15: 421,429 rows, 1,818 pages; shop.customers (email): 50,000 rows, 258 pages
         let size = |n_rows: f64, n_keys: f64| {
-            let mut facts = facts(n_rows, n_keys, vec![BIGINT]);
+            let mut facts = facts(n_rows, n_keys);
             facts.method = "hash".into();
             estimate(&facts).n_blocks
         };

@@ -298,12 +298,15 @@ fn attack_code(
     }
 }
 
+/// What is put into a snapshot that no database could hold.
+type Lie<'a> = &'a dyn Fn(&mut pgassay::catalog::planner::PlannerState);
+
 /// A snapshot that lies about sizes, names or numbers is refused as a whole, with the reason.
 #[tokio::test]
 async fn an_impossible_snapshot_is_refused_with_the_reason() {
     use pgassay::catalog::{
         RelationName,
-        planner::{Combination, CommonCombinations, PlannerState},
+        planner::{Combination, CommonCombinations},
     };
     let database = support::database("impossible").await;
     database
@@ -311,7 +314,7 @@ async fn an_impossible_snapshot_is_refused_with_the_reason() {
         .await;
     let (folder, path, _) = capture(&database.url, "none");
     let bytes = std::fs::read(&path).unwrap();
-    let lies: [(&str, &str, &dyn Fn(&mut PlannerState)); 6] = [
+    let lies: [(&str, &str, Lie<'_>); 6] = [
         ("blocks", "sizes of public.t", &|state| {
             state
                 .physical

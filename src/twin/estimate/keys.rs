@@ -297,10 +297,10 @@ mod tests {
     fn keys_are_counted() {
         let unique = column(&[(1000.0, 1.0, &[5.0])]);
         let three = column(&[(3.0, 1.0, &[2.0])]);
-        check(&[unique.clone()], 1000.0, 1000.0);
+        check(std::slice::from_ref(&unique), 1000.0, 1000.0);
         // a unique column decides alone
         check(&[unique.clone(), three.clone()], 1000.0, 1000.0);
-        check(&[three.clone()], 1000.0, 3.0);
+        check(std::slice::from_ref(&three), 1000.0, 3.0);
         // nine tenths are NULL: these rows have but the other column's five values, the others a value each
         let mostly_null = column(&[(1.0, 0.9, &[]), (100.0, 0.1, &[5.0])]);
         check(&[mostly_null, column(&[(5.0, 1.0, &[2.0])])], 1000.0, 105.0);

@@ -98,13 +98,5 @@ pub(crate) fn debian(name: &str, test: &str, packages: &str) {
             .output()
             .is_ok_and(|output| output.status.success())
     };
-    for package in packages.split(' ') {
-        if !has() {
-            support::needs(
-                name,
-                || has() || package != packages.split(' ').next_back().unwrap(),
-                package,
-            );
-        }
-    }
+    support::needs(name, has, packages);
 }

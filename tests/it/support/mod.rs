@@ -135,37 +135,38 @@ impl Database {
 }
 
 /// A program or extension that some tests need besides the server. `None` only where `PGASSAY_TESTS_WITHOUT` names it, and that is said.
-pub(crate) fn needs(name: &str, has: impl Fn() -> bool, package: &str) -> Option<()> {
+pub(crate) fn needs(name: &str, has: impl Fn() -> bool, packages: &str) -> Option<()> {
     let without = variable("PGASSAY_TESTS_WITHOUT").unwrap_or_default();
     if without.split(',').any(|listed| listed == name) {
         eprintln!("not tested: {name} (PGASSAY_TESTS_WITHOUT)");
         return None;
     }
     if !has() {
-        install(package);
+        install(packages);
     }
     assert!(
         has(),
-        "this test needs {name}: install the package {package}, or set PGASSAY_TESTS_WITHOUT={name} to go without"
+        "this test needs {name}: install {packages}, or set PGASSAY_TESTS_WITHOUT={name} to go without"
     );
     Some(())
 }
 
 /// Installs a Debian package where that can be done without asking: as root on a machine that has apt.
-fn install(package: &str) {
+fn install(packages: &str) {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _guard = ONE_AT_A_TIME
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let apt = |arguments: &[&str]| {
+    let apt = |arguments: &str| {
         std::process::Command::new("apt-get")
-            .args(arguments)
+            .arg("-qq")
+            .args(arguments.split_whitespace())
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdout(std::process::Stdio::null())
             .status()
     };
-    if apt(&["-qq", "install", "-y", package]).is_ok_and(|status| !status.success()) {
-        apt(&["-qq", "update"]).ok();
-        apt(&["-qq", "install", "-y", package]).ok();
+    if apt(&format!("install -y {packages}")).is_ok_and(|status| !status.success()) {
+        apt("update").ok();
+        apt(&format!("install -y {packages}")).ok();
     }
 }

@@ -22,7 +22,11 @@ struct Dimension<'a> {
 /// The blob, its type OIDs still zero. `is_enum` of each column: labels get numbers of their own. `None` where the bytes of a value are not known.
 pub(super) fn encode(found: &CommonCombinations, is_enum: &[bool]) -> Option<McvBlob> {
     let n = found.types.len();
-    if found.items.iter().any(|item| item.values.len() != n) || is_enum.len() != n {
+    // the server refuses an empty list each time it plans
+    if found.items.is_empty()
+        || found.items.iter().any(|item| item.values.len() != n)
+        || is_enum.len() != n
+    {
         return None;
     }
     let mut labels = Vec::new();
@@ -207,6 +211,7 @@ mod tests {
     fn unknown_types_and_wrong_numbers_of_values_are_refused() {
         let found = combinations(&["box"], &[&[Some("(1,1),(0,0)")]]);
         assert_eq!(encode(&found, &[false]), None);
+        assert_eq!(encode(&combinations(&["integer"], &[]), &[false]), None);
         let found = combinations(&["integer"], &[&[Some("1"), Some("2")]]);
         assert_eq!(encode(&found, &[false]), None);
     }

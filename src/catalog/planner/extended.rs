@@ -123,7 +123,8 @@ impl McvLayout {
         let mut input = Input(bytes);
         let n_items = input.header(MCV_MAGIC, MAX_MCV_ITEMS)?;
         let n_columns = usize::try_from(input.i16()?).ok()?;
-        if n_columns == 0 || n_columns > MAX_COLUMNS {
+        // the server refuses an empty list each time it plans
+        if n_items == 0 || n_columns == 0 || n_columns > MAX_COLUMNS {
             return None;
         }
         let types = (0..n_columns).map(|_| input.u32()).collect::<Option<_>>()?;

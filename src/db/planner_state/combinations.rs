@@ -64,14 +64,15 @@ pub(super) async fn read(
             n_missed += 1;
             continue;
         };
-        match probe(&guarded, object, &columns).await {
-            Ok(items) if object.kinds.contains('m') => {
+        match probe(&guarded, object, &columns, started).await {
+            Ok(None) => n_missed += 1,
+            Ok(Some(items)) if object.kinds.contains('m') => {
                 known.combinations = Some(CommonCombinations {
                     types: columns.into_iter().map(|column| column.type_name).collect(),
                     items,
                 });
             }
-            Ok(items) => known.dependencies = dependencies(&columns, &items),
+            Ok(Some(items)) => known.dependencies = dependencies(&columns, &items),
             Err(_) => {
                 n_missed += 1;
                 drop(guarded);
@@ -134,12 +135,13 @@ fn columns(object: &Object, statistics: &[ColumnStatistics]) -> Option<Vec<Colum
 /// Places of values, one for each column so far, and the rows expected of them.
 type Chosen = (Vec<usize>, f64);
 
-/// Goes on column by column with the combinations that occur.
+/// Goes on column by column with the combinations that occur. `None` where none is known in the end, or time is up.
 async fn probe(
     guarded: &Guarded,
     object: &Object,
     columns: &[Column],
-) -> Result<Vec<Combination>, DbError> {
+    started: Instant,
+) -> Result<Option<Vec<Combination>>, DbError> {
     let all = estimates(guarded, object, columns, &[Vec::new()]).await?;
     let all = all.first().copied().unwrap_or(1.0).max(1.0);
     let mut found: Vec<Chosen> = vec![(Vec::new(), all)];
@@ -162,6 +164,9 @@ async fn probe(
         }
         let mut rows = Vec::with_capacity(places.len());
         for batch in places.chunks(BATCH) {
+            if started.elapsed() > PROBE_BUDGET {
+                return Ok(None);
+            }
             rows.extend(estimates(guarded, object, columns, batch).await?);
         }
         found = places.into_iter().zip(rows).collect();
@@ -185,9 +190,10 @@ async fn probe(
         }
     });
     // of what is rare anyway, that it does not occur says nothing
-    Ok(items
+    let items: Vec<Combination> = items
         .filter(|item| item.frequency > 0.0 || item.base_frequency * all > SOME)
-        .collect())
+        .collect();
+    Ok(Some(items).filter(|items| !items.is_empty()))
 }
 
 /// Rows that the planner expects of each combination, given by the places of its values.

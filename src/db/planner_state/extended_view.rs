@@ -166,7 +166,7 @@ fn combinations(shown: &Shown) -> Option<CommonCombinations> {
     let values = shown.values.as_ref()?;
     let frequencies = shown.frequencies.as_ref()?;
     let base_frequencies = shown.base_frequencies.as_ref()?;
-    if values.iter().any(|value| value.len() != shown.types.len()) {
+    if values.is_empty() || values.iter().any(|value| value.len() != shown.types.len()) {
         return None;
     }
     let items = values.iter().zip(frequencies).zip(base_frequencies);

@@ -6,7 +6,6 @@
 //! chunks are put together.
 
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     Options, facts,
@@ -135,7 +134,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
     }
 
     /// A statement that ended, with everything about it on one record.
-    fn finished(&mut self, mut statement: Statement<'_>, duration_us: u64, step: Step) {
+    fn finished(&mut self, statement: &mut Statement<'_>, duration_us: u64, step: Step) {
         let (sink, hashes) = (&mut self.sink, &mut self.hashes);
         let session = self.sessions.entry_ref(statement.session).or_default();
         match step {
@@ -143,9 +142,10 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 session.goes_on(sink, || Next::Other);
                 session.drop_bares(sink);
                 statement.n_parses = u32::from(step == Step::Parse);
-                session.planning.add(sink, &statement, duration_us);
+                session.planning.add(sink, statement, duration_us);
             }
             Step::Simple | Step::Execute => {
+                statement.text = statement.text.hashed();
                 let hash = hashes.of(statement.text);
                 session.goes_on(sink, || Next::Execution(hash));
                 session.drop_bares(sink);
@@ -153,13 +153,13 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 (statement.plan_us, statement.n_parses) =
                     session.planning.take(sink, statement.text);
                 session.recent.push(statement.text.raw(), hash);
-                sink.event(&Event::Statement(statement));
+                sink.event(&Event::Statement(*statement));
             }
             Step::Fetch => {
                 session.goes_on(sink, || Next::Other);
                 session.drop_bares(sink);
                 statement.duration_us = Some(duration_us);
-                sink.event(&Event::MoreTime(statement));
+                sink.event(&Event::MoreTime(*statement));
             }
         }
     }
@@ -313,8 +313,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 text,
             } => {
                 let mut parameters = std::mem::take(&mut self.parameters);
-                let statement = self.understood(record, step, name, text, &mut parameters);
-                self.finished(statement, duration_us, step);
+                let mut statement = self.understood(record, step, name, text, &mut parameters);
+                self.finished(&mut statement, duration_us, step);
                 self.parameters = parameters;
             }
             Message::Duration(duration_us) => self.bare_duration(record, duration_us),
@@ -400,8 +400,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 _ => sent_parameters(record, &mut scratch),
             }
             .map(|sent| {
-                let statement = self.logged(record, step, name, text, sent);
-                self.finished(statement, duration_us, step);
+                let mut statement = self.logged(record, step, name, text, sent);
+                self.finished(&mut statement, duration_us, step);
             })
             .is_some(),
             Message::Plan { .. } | Message::Other => false,
@@ -515,27 +515,26 @@ impl Session {
     }
 }
 
-/// Hashes of texts ([`plans::hash`]); those of texts that need unescaping are remembered for a while.
+/// Hashes of texts ([`plans::hash`]), remembered for a while: they look through escapes and white space, which takes a while itself.
 #[derive(Default)]
 struct Hashes {
     /// By hash of the raw text: that hash, and the text's own.
     slots: Vec<(u64, u64)>,
+    /// Takes texts that had to be unescaped.
+    scratch: Vec<u8>,
 }
 
 impl Hashes {
     const SLOT_BITS: u32 = 9;
 
     fn of(&mut self, text: Text<'_>) -> u64 {
-        if !text.is_escaped() {
-            return plans::hash(text);
-        }
         if self.slots.is_empty() {
             self.slots.resize(1 << Self::SLOT_BITS, (0, 0));
         }
-        let raw = xxh3_64_with_seed(text.raw(), text.escape() as u64);
+        let raw = text.raw_hash();
         let slot = &mut self.slots[(raw >> (64 - Self::SLOT_BITS)) as usize];
         if slot.0 != raw {
-            *slot = (raw, plans::hash(text));
+            *slot = (raw, plans::hash_with(text, &mut self.scratch));
         }
         slot.1
     }

@@ -38,13 +38,14 @@ fn entries(record: &Map<String, Value>) -> Vec<&Map<String, Value>> {
 }
 
 impl Unwrap for Azure {
-    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
         let Some(record) = object(piece) else {
             out.extend_from_slice(piece);
             out.push(b'\n');
-            return;
+            return true;
         };
-        for entry in entries(&record) {
+        let entries = entries(&record);
+        for entry in &entries {
             let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
             let message = text("message");
             push_text(message, out);
@@ -62,5 +63,6 @@ impl Unwrap for Azure {
                 }
             }
         }
+        !entries.is_empty()
     }
 }

@@ -1,13 +1,16 @@
 //! Cuts an input into chunks of whole records, in bounded memory.
 
-use std::{io::Read, sync::Arc};
+use std::{
+    io::Read,
+    sync::{Arc, Mutex},
+};
 
 use super::{
     FORMATS, Format, Options, SourceError, WRAPPINGS,
     framing::{Framing, Head, MAX_RECORD_BYTES},
     input::{Compression, Input, decompressed, fill},
     refuse,
-    unwrap::{Unwrapped, wrapping_of},
+    unwrap::{Foreign, Unwrapped, wrapping_of},
 };
 
 /// Bytes of a chunk: large enough that its overhead vanishes, small enough that it stays in a core's cache while it is read.
@@ -76,6 +79,8 @@ pub(super) struct Reader {
     pub(super) n_bytes: u64,
     /// The input broke off: what was read so far counts.
     pub(super) broken_off: Option<std::io::Error>,
+    /// What other programs wrote into each of its wrappings.
+    pub(super) foreign: Vec<Arc<Mutex<Foreign>>>,
     bytes: Box<dyn Read + Send>,
     /// Bytes that were read but belong to the next chunk.
     pending: Vec<u8>,
@@ -115,6 +120,7 @@ impl Reader {
             bytes: reader,
             sample,
             wrapping: None,
+            foreign: Vec::new(),
             prefix: options.log_line_prefix.clone(),
         };
         let is_plain = options.format.is_some();
@@ -128,6 +134,7 @@ impl Reader {
         let (format, framing) = recognise(&name, &sample, options)?;
         Ok(Self {
             wrapping: inside.wrapping,
+            foreign: inside.foreign,
             file,
             name,
             format,
@@ -250,6 +257,7 @@ struct Inside {
     bytes: Box<dyn Read + Send>,
     sample: Vec<u8>,
     wrapping: Option<String>,
+    foreign: Vec<Arc<Mutex<Foreign>>>,
     /// `log_line_prefix` of what is inside, when it was given.
     prefix: Option<String>,
 }
@@ -290,6 +298,7 @@ impl Inside {
             prefix.insert_str(0, unwrapped.prefix());
         }
         self.sample = sample;
+        self.foreign.push(unwrapped.foreign());
         self.bytes = Box::new(unwrapped);
         self.wrapping = Some(match self.wrapping.take() {
             Some(outer) => format!("{outer}/{}", wrapping.name),

@@ -70,13 +70,16 @@ impl CloudSql {
 }
 
 impl Unwrap for CloudSql {
-    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
+        let mut is_ours = true;
         let mut lines = Vec::new();
         if let Some(entry) = object(piece) {
             self.learn_order(entry.get("timestamp").and_then(Value::as_str));
             // entries without a text are of other services
             if let Some(text) = text(&entry) {
                 push_text(text, &mut lines);
+            } else {
+                is_ours = false;
             }
         } else {
             lines.extend_from_slice(piece);
@@ -85,13 +88,14 @@ impl Unwrap for CloudSql {
         if self.order == Order::OldestFirst {
             self.release(out);
             out.extend_from_slice(&lines);
-            return;
+            return is_ours;
         }
         self.n_held_bytes += lines.len();
         self.held.push(lines);
         if self.n_held_bytes > MAX_REVERSED_BYTES {
             self.release(out);
         }
+        is_ours
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {

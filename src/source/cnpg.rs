@@ -47,11 +47,11 @@ fn is_ours(line: &Map<String, Value>) -> bool {
 }
 
 impl Unwrap for Cnpg {
-    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
         let Some(mut line) = object(piece) else {
             out.extend_from_slice(piece);
             out.push(b'\n');
-            return;
+            return true;
         };
         let is_server = line.get("logger").and_then(Value::as_str) == Some("postgres");
         match (line.remove("record"), line.remove("msg")) {
@@ -65,7 +65,8 @@ impl Unwrap for Cnpg {
             }
             (_, Some(Value::String(text))) if is_server => push_text(&text, out),
             // the instance manager's own messages, and those of pgaudit
-            _ => {}
+            _ => return false,
         }
+        true
     }
 }

@@ -46,11 +46,11 @@ fn part(line: &[u8]) -> Option<Part<'_>> {
 }
 
 impl Unwrap for Cri {
-    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
         let Some(part) = part(piece) else {
             out.extend_from_slice(piece);
             out.push(b'\n');
-            return;
+            return true;
         };
         let open = &mut self.open[part.stream];
         if part.ends {
@@ -60,6 +60,7 @@ impl Unwrap for Cri {
         } else {
             open.extend_from_slice(part.text);
         }
+        true
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {

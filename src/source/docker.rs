@@ -21,12 +21,13 @@ fn line(piece: &[u8]) -> Option<String> {
 }
 
 impl Unwrap for Docker {
-    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
         if let Some(line) = line(piece) {
             out.extend_from_slice(line.as_bytes());
         } else {
             out.extend_from_slice(piece);
             out.push(b'\n');
         }
+        true
     }
 }

@@ -19,8 +19,12 @@ const N_RECENT: usize = 8;
 
 /// Plans and executions have the same hash when their texts are equal but for white space around them (the text format trims it).
 pub(super) fn hash(text: Text<'_>) -> u64 {
-    let mut scratch = Vec::new();
-    xxh3_64(text.decode(&mut scratch).trim_ascii())
+    hash_with(text, &mut Vec::new())
+}
+
+/// The same; `scratch` takes a text that has to be unescaped.
+pub(super) fn hash_with(text: Text<'_>, scratch: &mut Vec<u8>) -> u64 {
+    xxh3_64(text.decode(scratch).trim_ascii())
 }
 
 /// A session's last executions and plans, as hashes; 0 where a plan is or the execution has its plan.

@@ -84,7 +84,8 @@ pub(super) enum TimePlace {
 /// What a line says before its message; fields as ranges of the line.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
-    fields: [(u32, u32); N_FIELDS],
+    /// Small, as heads are copied for every line.
+    fields: [(u16, u16); N_FIELDS],
     /// Log time, microseconds since the epoch.
     pub(super) time_us: i64,
     /// What kind of line it is.
@@ -98,13 +99,14 @@ pub(super) struct Head {
 impl Head {
     /// Length of the time at the line's start.
     fn time_len(&self) -> usize {
-        self.fields[Field::Time as usize].1 as usize
+        usize::from(self.fields[Field::Time as usize].1)
     }
 
     /// The bytes of a field in the line that this head was read from.
     pub(super) fn get<'a>(&self, line: &'a [u8], field: Field) -> &'a [u8] {
         let (start, end) = self.fields[field as usize];
-        line.get(start as usize..end as usize).unwrap_or_default()
+        line.get(usize::from(start)..usize::from(end))
+            .unwrap_or_default()
     }
 }
 
@@ -196,6 +198,7 @@ impl Prefix {
 
     /// Reads a line up to its message; `None` when this is not the line's prefix.
     pub(super) fn read(&self, line: &[u8], clock: &mut Clock) -> Option<Head> {
+        let line = &line[..line.len().min(MAX_PREFIX_BYTES)];
         let mut run = Run {
             line,
             clock,
@@ -285,7 +288,7 @@ impl Run<'_> {
     }
 
     fn set(&mut self, field: Field, start: usize, end: usize) {
-        self.head.fields[field as usize] = (start as u32, end as u32);
+        self.head.fields[field as usize] = (start as u16, end as u16);
     }
 
     /// A field whose end its own syntax tells.
@@ -360,6 +363,9 @@ impl Run<'_> {
         false
     }
 }
+
+/// Bytes of a line in which its prefix ends: fields are at most some hundred bytes each.
+const MAX_PREFIX_BYTES: usize = u16::MAX as usize;
 
 /// Bytes in which the end of a free field is looked for: application names and the like are at most 64 bytes each.
 const MAX_FREE_BYTES: usize = 512;

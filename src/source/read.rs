@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -13,11 +13,17 @@ use super::{
     chunk::{Buffer, Chunk, Reader},
     pgbouncer, sql_file,
     stitch::Stitcher,
+    unwrap::Foreign,
 };
-use crate::workload::{InputFacts, InputKind, Origin, Sink};
+use crate::{
+    sql::spawn_parser,
+    workload::{InputFacts, InputKind, Origin, Sink},
+};
 
 /// Reason for the rest of an input that could not be read to its end.
 const BROKEN_OFF: &str = "inputs that broke off (damaged archive or read error)";
+/// Reason for what stands beside the server's messages in logs of syslog, containers and clouds.
+const FOREIGN: &str = "lines or entries of other programs in the same log";
 
 /// What came out of [`read`].
 #[derive(Debug)]
@@ -61,10 +67,12 @@ pub fn read<S: Sink>(
         n_threads: n_threads.max(1),
     };
     std::thread::scope(|scope| {
-        for _ in 1..run.n_threads {
-            scope.spawn(|| run.work(&new_sink));
+        let workers: Vec<_> = (0..run.n_threads)
+            .map(|_| spawn_parser(scope, || run.work(&new_sink)))
+            .collect();
+        if workers.iter().all(Result::is_err) {
+            run.work(&new_sink);
         }
-        run.work(&new_sink);
     });
     run.finish(names)
 }
@@ -76,6 +84,7 @@ struct Source {
     n_chunks: u64,
     facts: BTreeMap<usize, InputFacts>,
     broken_off: Vec<(Origin, String)>,
+    foreign: Vec<(u32, Arc<Mutex<Foreign>>)>,
     failures: Vec<(usize, SourceError)>,
     spare: Vec<Buffer>,
 }
@@ -89,6 +98,7 @@ impl Source {
             n_chunks: 0,
             facts: BTreeMap::new(),
             broken_off: Vec::new(),
+            foreign: Vec::new(),
             failures: Vec::new(),
             spare: Vec::new(),
         }
@@ -157,6 +167,9 @@ impl Source {
             };
             self.broken_off.push((origin, error.to_string()));
         }
+        let foreign = reader.foreign.into_iter();
+        self.foreign
+            .extend(foreign.map(|foreign| (reader.file, foreign)));
         self.facts.insert(reader.file as usize, facts);
     }
 }
@@ -297,6 +310,13 @@ impl<S: Sink> Run<'_, S> {
         whole.stitcher.finish(&mut whole.sink);
         for (origin, error) in source.broken_off {
             whole.sink.skipped(BROKEN_OFF, origin, error.as_bytes());
+        }
+        for (file, foreign) in source.foreign {
+            let foreign = locked(&foreign);
+            let (line, example) = foreign.first.clone().unwrap_or_default();
+            for _ in 0..foreign.n {
+                whole.sink.skipped(FOREIGN, Origin { file, line }, &example);
+            }
         }
         let mut failures = source.failures;
         let inputs = names

@@ -351,10 +351,12 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 }
 
 impl Unwrap for Syslog {
-    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
         self.n_lines += 1;
-        // lines of other programs
-        let Some(line) = line_of(piece) else { return };
+        let Some(line) = line_of(piece) else {
+            return false;
+        };
+        let mut is_ours = true;
         let text = behind_colour(line.text);
         let (number, text) = match number(text) {
             Some((number, text)) => (Some(number), unescaped(text)),
@@ -384,12 +386,15 @@ impl Unwrap for Syslog {
                             last_line,
                         },
                     );
+                } else {
+                    is_ours = false;
                 }
             }
         }
         if self.n_lines.is_multiple_of(MAX_OPEN_LINES) {
             self.give_out(out, self.n_lines.saturating_sub(MAX_OPEN_LINES));
         }
+        is_ours
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {

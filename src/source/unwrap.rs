@@ -1,7 +1,10 @@
 //! Logs inside of other logs: shippers, containers and clouds put the server's lines into lines or objects of their own. They are taken out
 //! as a stream, ahead of the reader of whatever format is inside; wrappings may be nested. One wrapping a file.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{Options, prefix::find_severity};
 
@@ -36,8 +39,9 @@ pub(super) enum Pieces {
 
 /// Takes out what was wrapped.
 pub(super) trait Unwrap: Send {
-    /// Appends what one piece holds, as whole lines unless the next piece goes on with it.
-    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>);
+    /// Appends what one piece holds, as whole lines unless the next piece goes on with it. False when it is another program's: what it
+    /// appends otherwise is for the reader of what is inside to judge.
+    fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool;
 
     /// Appends what was held back.
     fn finish(&mut self, _out: &mut Vec<u8>) {}
@@ -153,6 +157,17 @@ impl Scanner {
     }
 }
 
+/// What other programs wrote among the pieces of a wrapped log.
+#[derive(Debug, Default)]
+pub(super) struct Foreign {
+    pub(super) n: u64,
+    /// The first one: its line, 0 where pieces are no lines, and its text.
+    pub(super) first: Option<(u64, Vec<u8>)>,
+}
+
+/// Bytes kept of a foreign piece.
+const MAX_FOREIGN_BYTES: usize = 256;
+
 /// What is inside of a wrapped input.
 pub(super) struct Unwrapped {
     inner: Box<dyn Read + Send>,
@@ -166,6 +181,8 @@ pub(super) struct Unwrapped {
     at: usize,
     ended: bool,
     error: Option<io::Error>,
+    n_pieces: u64,
+    foreign: Arc<Mutex<Foreign>>,
 }
 
 impl Unwrapped {
@@ -184,7 +201,14 @@ impl Unwrapped {
             at: 0,
             ended: false,
             error: None,
+            n_pieces: 0,
+            foreign: Arc::default(),
         }
+    }
+
+    /// What other programs wrote, as far as was read.
+    pub(super) fn foreign(&self) -> Arc<Mutex<Foreign>> {
+        Arc::clone(&self.foreign)
     }
 
     /// The `log_line_prefix` that was put ahead of the server's own, as far as was read.
@@ -233,13 +257,24 @@ impl Unwrapped {
     }
 
     fn piece(&mut self, start: usize, end: usize) {
+        self.n_pieces += 1;
         let piece = &self.raw[start..end];
         let piece = piece.strip_suffix(b"\n").unwrap_or(piece);
         let piece = piece.strip_suffix(b"\r").unwrap_or(piece);
         let between =
             self.pieces == Pieces::Objects && matches!(piece.trim_ascii(), b"[" | b"]" | b",");
-        if !piece.trim_ascii().is_empty() && !between {
-            self.unwrap.piece(piece, &mut self.out);
+        if piece.trim_ascii().is_empty() || between || self.unwrap.piece(piece, &mut self.out) {
+            return;
+        }
+        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        foreign.n += 1;
+        if foreign.first.is_none() {
+            let line = match self.pieces {
+                Pieces::Lines => self.n_pieces,
+                Pieces::Objects => 0,
+            };
+            let text = &piece[..piece.len().min(MAX_FOREIGN_BYTES)];
+            foreign.first = Some((line, text.to_vec()));
         }
     }
 }

@@ -24,5 +24,5 @@ pub use lexer::{Lexer, Token, TokenKind};
 pub use normalise::{Normaliser, OperandKind, OperandSpan};
 pub use plannable::{plannable, without_limit};
 pub use quote::{quote_identifier, quote_literal};
-pub use shape::{QueryShape, ShapeError, StatementKind};
+pub use shape::{QueryShape, ShapeError, StatementKind, spawn_parser};
 pub(crate) use skeleton::{Gap, Skeleton};

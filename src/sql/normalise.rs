@@ -10,10 +10,11 @@
 //!
 //! Lists whose elements read alike (`IN`, `ARRAY[…]`, rows of VALUES) become one element and the marker `/*, ... */`; a list of
 //! one element in IN, or in ANY (ARRAY[…]), becomes `=`. Names that clients make up (savepoints, cursors, prepared statements)
-//! become `_`.
+//! become `_`, and some words of transaction control and SET become their commonest synonym.
 
 mod frame;
 mod list;
+mod synonym;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -90,6 +91,10 @@ enum Verb {
     Unknown,
     /// CREATE, ALTER: NULL and DEFAULT belong to definitions, PASSWORD to roles.
     Definition,
+    /// BEGIN, COMMIT, ROLLBACK and what else they are called.
+    Transaction,
+    Release,
+    Set,
     Other,
 }
 
@@ -185,18 +190,19 @@ impl Normaliser {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = Vec::with_capacity(self.text.len() + 2 * self.operands.len());
-        let mut n = 0;
+        let mut n = 0_u32;
         for part in self.text.split_inclusive(|byte| *byte == PLACEHOLDER) {
             match part.split_last() {
                 Some((&PLACEHOLDER, head)) => {
                     n += 1;
                     text.extend_from_slice(head);
-                    text.extend_from_slice(format!("${n}").as_bytes());
+                    push_placeholder(n, &mut text);
                 }
                 _ => text.extend_from_slice(part),
             }
         }
-        String::from_utf8_lossy(&text).into_owned()
+        String::from_utf8(text)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
     fn reset(&mut self) {
@@ -424,6 +430,8 @@ impl Normaliser {
         let keyword = keyword(&self.text[at..]);
         if self.verb == Verb::Unknown {
             self.first_word(at);
+        } else if self.is_synonym(at, before.0) {
+            return;
         } else if self.name == MadeUpName::Next && !is_own_word(&self.text[at..]) {
             self.text.truncate(before.0);
             return self.made_up_name();
@@ -500,13 +508,27 @@ impl Normaliser {
 
     /// Learns from a statement's first word, which stands at `at` in the working text.
     fn first_word(&mut self, at: usize) {
-        self.verb = match &self.text[at..] {
+        self.first_synonym(at);
+        let verb = &self.text[at..];
+        let names: &[&[u8]] = &[
+            b"savepoint",
+            b"release",
+            b"rollback",
+            b"declare",
+            b"close",
+            b"fetch",
+            b"move",
+            b"deallocate",
+            b"prepare",
+        ];
+        if names.contains(&verb) {
+            self.name = MadeUpName::Next;
+        }
+        self.verb = match verb {
             b"create" | b"alter" => Verb::Definition,
-            b"savepoint" | b"release" | b"rollback" | b"declare" | b"close" | b"fetch"
-            | b"move" | b"deallocate" | b"prepare" => {
-                self.name = MadeUpName::Next;
-                Verb::Other
-            }
+            b"begin" | b"commit" | b"rollback" => Verb::Transaction,
+            b"release" => Verb::Release,
+            b"set" => Verb::Set,
             _ => Verb::Other,
         };
     }
@@ -541,6 +563,15 @@ impl Normaliser {
             && inner.iter().all(plain)
             && means_nothing
             && !std::str::from_utf8(inner).is_ok_and(quote::is_keyword)
+    }
+}
+
+fn push_placeholder(number: u32, text: &mut Vec<u8>) {
+    text.push(b'$');
+    if number < 10 {
+        text.push(b'0' + number as u8);
+    } else {
+        text.extend_from_slice(number.to_string().as_bytes());
     }
 }
 

@@ -249,6 +249,13 @@ impl Activity {
         }
     }
 
+    /// A query that was let go of.
+    pub(super) fn forget_query(&mut self, query: u32) {
+        if let Some(series) = self.series.get_mut(query as usize) {
+            *series = TimeSeries::default();
+        }
+    }
+
     /// Numbers of sessions that will be given to others.
     pub(super) fn forget(&mut self, sessions: &[u32], symbols: &Symbols) {
         self.sessions.forget(sessions, symbols);

@@ -23,6 +23,9 @@ const MIN_INTERLUDE: usize = 2;
 const MAX_BODY: usize = 8;
 /// Groups of one window that are considered as a group's driver.
 const MAX_CANDIDATES: usize = 256;
+/// Links remembered; beyond, all are forgotten and worked out again.
+const MAX_LINKS: usize = 1 << 16;
+
 /// One window to analyse.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
@@ -72,7 +75,7 @@ struct Group {
 /// Finds bursts, and adds them up by child and shape.
 #[derive(Debug, Default)]
 pub(super) struct Analyser {
-    repetitions: Vec<Accumulated>,
+    repetitions: Vec<Option<Box<Accumulated>>>,
     links: HashMap<(u32, u32), Link, foldhash::fast::FixedState>,
     /// How units of work spend their time.
     pub(super) pacer: Pacer,
@@ -400,9 +403,9 @@ impl Analyser {
     fn accumulated(&mut self, query: u32) -> &mut Accumulated {
         let at = query as usize;
         if self.repetitions.len() <= at {
-            self.repetitions.resize_with(at + 1, Accumulated::default);
+            self.repetitions.resize_with(at + 1, || None);
         }
-        &mut self.repetitions[at]
+        self.repetitions[at].get_or_insert_default()
     }
 
     /// Groups the window's steps by client and fingerprint, in order of first execution.
@@ -652,13 +655,20 @@ impl Analyser {
     }
 
     fn link(&mut self, parent: u32, child: u32, context: Context<'_>) -> Link {
-        *self.links.entry((parent, child)).or_insert_with(|| {
-            let shape = |query: u32| context.known[query as usize].shape.as_deref();
-            match (shape(parent), shape(child)) {
-                (Some(parent), Some(child)) => link(parent, child),
-                _ => Link::None,
-            }
-        })
+        if let Some(&known) = self.links.get(&(parent, child)) {
+            return known;
+        }
+        let shape = |query: u32| context.known[query as usize].shape();
+        // one without a shape may get it yet
+        let (Some(driver), Some(driven)) = (shape(parent), shape(child)) else {
+            return Link::None;
+        };
+        if self.links.len() >= MAX_LINKS {
+            self.links.clear();
+        }
+        let found = link(driver, driven);
+        self.links.insert((parent, child), found);
+        found
     }
 
     /// Counts one burst in the class of its shape.
@@ -743,9 +753,16 @@ impl Analyser {
         })
     }
 
+    /// A query that was let go of.
+    pub(super) fn forget(&mut self, query: u32) {
+        if let Some(accumulated) = self.repetitions.get_mut(query as usize) {
+            *accumulated = None;
+        }
+    }
+
     /// Brings samples and classes into the order that reports rely on.
     pub(super) fn finish(&mut self, context: Context<'_>) {
-        for accumulated in &mut self.repetitions {
+        for accumulated in self.repetitions.iter_mut().flatten() {
             accumulated.classes.sort_by_key(|class| class.shape);
             for class in &mut accumulated.classes {
                 class
@@ -763,6 +780,7 @@ impl Analyser {
         std::mem::take(&mut self.repetitions)
             .into_iter()
             .zip(context.known)
+            .filter_map(|(accumulated, known)| Some((accumulated?, known)))
             .filter(|(accumulated, _)| {
                 !accumulated.classes.is_empty() || accumulated.n_unclassified > 0
             })

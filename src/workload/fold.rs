@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, Fact, FactKind, InputFacts, Origin, Outcome, Pace, Protocol, Sink, SkipCount, Statement,
-    Text, Who, Workload,
+    Event, Fact, FactKind, InputFacts, LetGo, Origin, Outcome, Pace, Protocol, Sink, SkipCount,
+    Statement, Text, Who, Workload,
     activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
     known::{Known, NO_QUERY, TOO_MANY_QUERIES},
@@ -33,6 +33,8 @@ const SESSIONS_PER_CHECK: usize = 1024;
 /// Distinct fingerprints, and names, that an emptied fold goes on to know; beyond, it starts anew.
 const MAX_LOCAL_QUERIES: usize = 4096;
 const MAX_LOCAL_NAMES: usize = 4096;
+/// Statistics whose memory an emptied fold keeps for the next chunk; with more in a chunk, most are not needed again soon.
+const MAX_LOCAL_STATISTICS: usize = 1024;
 /// An input that starts so long before the one ahead of it ends is another server's log, microseconds: its processes are others.
 const OVERLAP_US: i64 = 60_000_000;
 
@@ -93,6 +95,8 @@ pub struct Fold {
     mode: Mode,
     covers: Vec<Covered>,
     pub(super) skips: BTreeMap<&'static str, Skip>,
+    /// What queries took whose statistics are gone, or were never kept.
+    pub(super) let_go: LetGo,
     /// Operand values of the execution at hand.
     values: Vec<Value>,
     sessions_since_check: usize,
@@ -133,6 +137,19 @@ impl Fold {
         matches!(self.mode, Mode::Leading(_))
     }
 
+    /// Executions go to windows as they come.
+    pub(super) fn runs_windows(&self) -> bool {
+        matches!(self.mode, Mode::Leading(Some(_)))
+    }
+
+    /// Lets go of what windows and sessions know of a query.
+    pub(super) fn forget_query(&mut self, query: u32) {
+        if let Mode::Leading(Some(windows)) = &mut self.mode {
+            windows.analyser.forget(query);
+        }
+        self.activity.forget_query(query);
+    }
+
     fn in_mode(mode: Mode) -> Self {
         Self {
             templates: Templates::default(),
@@ -149,6 +166,7 @@ impl Fold {
             mode,
             covers: Vec::new(),
             skips: BTreeMap::new(),
+            let_go: LetGo::default(),
             values: Vec::new(),
             sessions_since_check: 0,
             activity: Activity::default(),
@@ -191,6 +209,7 @@ impl Fold {
             skipped,
             repetitions,
             pace,
+            let_go: fold.let_go,
         }
     }
 
@@ -224,6 +243,8 @@ impl Fold {
         let query = self.templates.get(slot).query;
         if query == NO_QUERY {
             self.skipped(TOO_MANY_QUERIES, statement.origin, statement.text.raw());
+            let total_us = statement.duration_us.unwrap_or(0).saturating_mul(n_calls);
+            self.let_go.add(n_calls, total_us);
             return None;
         }
         let client =
@@ -290,6 +311,7 @@ impl Fold {
     fn keep_or_run(&mut self, mut step: Step, place: Place, operands: &[Value]) {
         match &mut self.mode {
             Mode::Leading(Some(windows)) => {
+                self.known[step.query as usize].executed();
                 let traits = &self.known[step.query as usize].traits;
                 keyed(&mut step, traits, operands);
                 let context = Context {
@@ -498,6 +520,11 @@ impl Fold {
 
     /// Empties a fold whose state was taken over. What it knows of texts and names stays, until it is much.
     fn empty(&mut self) {
+        if self.touched.len() > MAX_LOCAL_STATISTICS {
+            for &query in &self.touched {
+                self.statistics[query as usize] = Some(Box::default());
+            }
+        }
         self.touched.clear();
         self.skips.clear();
         self.covers.clear();
@@ -618,6 +645,7 @@ impl Sink for Fold {
             if query == NO_QUERY {
                 let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
                 skip.n += theirs.n_calls();
+                self.let_go.add(theirs.n_calls(), theirs.total_us());
                 **theirs = QueryStatistics::default();
                 continue;
             }

@@ -1,5 +1,6 @@
 //! What the fold knows of each fingerprint, in bounded memory: when there are too many, the lightest are let go of, counted, and taken back
-//! should they come again.
+//! should they come again. Where there are many, a new one is parsed for windows only when it comes a second time: until then its first
+//! words tell its role.
 
 use std::{collections::BTreeMap, sync::Arc, sync::LazyLock};
 
@@ -7,17 +8,20 @@ use super::{
     LogStats, PlanPhases, Query, Text, TimeSeries,
     fold::{Fold, clipped},
     role::Traits,
-    statistics::Names,
+    statistics::{Names, QueryStatistics},
     transaction::TransactionStep,
 };
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind};
 
-/// Distinct fingerprints with statistics, at the end of a chunk. Four times what `pg_stat_statements` keeps by default (`max` = 5000); about 7 kB each.
-const MAX_QUERIES: usize = 20_000;
+/// Distinct fingerprints with statistics, at the end of a chunk: more than twice what `pg_stat_statements` keeps by default (`max` = 5000). About
+/// 2 kB each, and as much again for the shape.
+const MAX_QUERIES: usize = 12_000;
 /// Those that stay when there are more: the ones with most time.
-const N_HEAVY: usize = 8_000;
+const N_HEAVY: usize = 5_000;
 /// And of the others those with most calls: a log may have no durations.
-const N_FREQUENT: usize = 2_000;
+const N_FREQUENT: usize = 1_500;
+/// Distinct fingerprints that are parsed when they are first seen. Parsing takes longer than all else that is done for a statement.
+const MAX_PARSED_AT_ONCE: usize = 5_000;
 /// Distinct fingerprints that are told apart at all, some 200 bytes each. What is new beyond is counted under one reason.
 const MAX_SEEN: usize = 500_000;
 /// Longest real text kept for planning, bytes; longer ones can't be planned with anyway.
@@ -25,34 +29,59 @@ const MAX_SAMPLE_BYTES: usize = 64 * 1024;
 /// Reason for statements beyond [`MAX_SEEN`].
 pub(super) const TOO_MANY_QUERIES: &str = "statements beyond the first 500,000 distinct ones";
 /// Reason for executions of statements that were let go of.
-const LET_GO: &str = "executions of the lightest statements, let go of because more than 20,000 distinct ones were seen";
+const LET_GO: &str = "executions of the lightest statements, let go of because more than 12,000 distinct ones were seen";
 
 /// Stands for a query beyond [`MAX_SEEN`].
 pub(super) const NO_QUERY: u32 = u32::MAX;
 
-/// Those of a query that was let go of.
+/// Those of a query that is not understood: it was let go of, or nobody needs to know.
 static NO_TRAITS: LazyLock<Arc<Traits>> = LazyLock::new(Arc::default);
 
-/// What is known of a fingerprint, worked out once.
+/// A fingerprint that was seen, and what is known of it, worked out once.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) fingerprint: Fingerprint,
+    pub(super) traits: Arc<Traits>,
+    pub(super) transaction: TransactionStep,
+    /// How far it is understood, for windows.
+    depth: Depth,
+    /// `None` once it was let go of.
+    what: Option<Box<What>>,
+}
+
+/// How far a text is understood, for windows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Depth {
+    /// As far as anybody asks.
+    #[default]
+    Enough,
+    /// By its first words; it was not executed yet.
+    Words,
+    /// By its first words, and it was executed once.
+    WordsOnce,
+}
+
+/// What a text says.
+#[derive(Debug)]
+struct What {
     text: Box<str>,
     sample: Box<str>,
     kind: StatementKind,
-    pub(super) shape: Option<Box<QueryShape>>,
-    shape_error: Option<ShapeError>,
-    pub(super) traits: Arc<Traits>,
-    pub(super) transaction: TransactionStep,
+    /// Its shape, once it was parsed.
+    shape: Option<Result<Box<QueryShape>, ShapeError>>,
 }
 
 impl Known {
     /// As a first text tells it.
     pub(super) fn of(fingerprint: Fingerprint, normalised: String, sql: &[u8]) -> Self {
-        Self {
+        let what = What {
             text: normalised.into(),
             sample: clipped(sql, MAX_SAMPLE_BYTES).into(),
             kind: statement_kind(sql),
+            shape: None,
+        };
+        Self {
+            what: Some(Box::new(what)),
             ..Self::nothing(fingerprint)
         }
     }
@@ -60,33 +89,62 @@ impl Known {
     fn nothing(fingerprint: Fingerprint) -> Self {
         Self {
             fingerprint,
-            text: Box::default(),
-            sample: Box::default(),
-            kind: StatementKind::default(),
-            shape: None,
-            shape_error: None,
             traits: Arc::clone(&NO_TRAITS),
             transaction: TransactionStep::default(),
+            depth: Depth::default(),
+            what: None,
         }
     }
 
     /// The same, for another fold to work out.
     pub(super) fn raw(&self) -> Self {
+        let raw = |what: &Box<What>| {
+            Box::new(What {
+                text: what.text.clone(),
+                sample: what.sample.clone(),
+                kind: what.kind,
+                shape: None,
+            })
+        };
         Self {
-            text: self.text.clone(),
-            sample: self.sample.clone(),
-            kind: self.kind,
+            what: self.what.as_ref().map(raw),
             ..Self::nothing(self.fingerprint)
         }
     }
 
-    fn understand(&mut self) {
-        match shape::parse(&self.text) {
-            Ok(shape) => self.shape = Some(Box::new(shape)),
-            Err(error) => self.shape_error = Some(error),
+    fn text(&self) -> &str {
+        self.what.as_ref().map_or("", |what| &what.text)
+    }
+
+    /// Its shape, if it was parsed and could be.
+    pub(super) fn shape(&self) -> Option<&QueryShape> {
+        let shape = self.what.as_ref()?.shape.as_ref()?;
+        shape.as_deref().ok()
+    }
+
+    /// Another execution comes: from the second one on the text has to be understood.
+    pub(super) fn executed(&mut self) {
+        match self.depth {
+            Depth::Enough => {}
+            Depth::Words => self.depth = Depth::WordsOnce,
+            Depth::WordsOnce => self.understand(),
         }
-        let traits = Traits::of(&self.text, self.kind, self.shape.as_deref());
-        self.traits = Arc::new(traits);
+    }
+
+    fn understand_by_words(&mut self) {
+        self.depth = Depth::Words;
+        if let Some(what) = &self.what {
+            self.traits = Arc::new(Traits::of(&what.text, what.kind, None));
+        }
+    }
+
+    fn understand(&mut self) {
+        self.depth = Depth::Enough;
+        if let Some(what) = &mut self.what {
+            let shape = what.shape.insert(shape::parse(&what.text).map(Box::new));
+            let traits = Traits::of(&what.text, what.kind, shape.as_deref().ok());
+            self.traits = Arc::new(traits);
+        }
     }
 }
 
@@ -106,9 +164,11 @@ impl Fold {
 
     /// Takes up a fingerprint that has a number: anew, or for the first time.
     pub(super) fn take_back(&mut self, query: u32, mut known: Known) {
-        known.transaction = TransactionStep::of(&known.text);
-        if self.is_leading() {
+        known.transaction = TransactionStep::of(known.text());
+        if self.runs_windows() && self.known.len() <= MAX_PARSED_AT_ONCE {
             known.understand();
+        } else if self.runs_windows() {
+            known.understand_by_words();
         }
         self.known[query as usize] = known;
         self.statistics[query as usize] = Some(Box::default());
@@ -157,22 +217,25 @@ impl Fold {
         ranked.sort_unstable_by_key(|&(us, n, query)| (std::cmp::Reverse((us, n)), query));
         let mut rest = ranked.split_off(n_heavy.min(ranked.len()));
         rest.sort_unstable_by_key(|&(us, n, query)| (std::cmp::Reverse((n, us)), query));
-        let skip = self.skips.entry(LET_GO).or_default();
+        let mut skip = self.skips.remove(LET_GO).unwrap_or_default();
         for &(_, n_calls, query) in rest.iter().skip(n_frequent) {
             let known = &mut self.known[query as usize];
             let Some(statistics) = self.statistics[query as usize].take() else {
                 continue;
             };
             skip.n += n_calls;
+            self.let_go.add(n_calls, statistics.total_us());
             if skip.first.is_none() {
                 skip.first = Some((
                     statistics.first_origin(),
-                    clipped(known.text.as_bytes(), 200),
+                    clipped(known.text().as_bytes(), 200),
                 ));
             }
             *known = Known::nothing(known.fingerprint);
             self.n_live -= 1;
+            self.forget_query(query);
         }
+        self.skips.insert(LET_GO, skip);
         self.touched.clear();
     }
 
@@ -189,31 +252,59 @@ impl Fold {
             route: &|at| Some(symbols.tags(at).join(" ")),
         };
         let numbered = (0_u32..).zip(std::mem::take(&mut self.known));
-        let mut queries: Vec<Query> = numbered
+        let mut kept: Vec<(u32, Fingerprint, Box<What>, &QueryStatistics)> = numbered
             .zip(&self.statistics)
-            .filter_map(|(numbered, statistics)| Some((numbered, statistics.as_deref()?)))
+            .filter_map(|((number, known), statistics)| {
+                Some((
+                    number,
+                    known.fingerprint,
+                    known.what?,
+                    statistics.as_deref()?,
+                ))
+            })
             // one that was prepared and never run, as far as the log tells
-            .filter(|(_, statistics)| statistics.n_calls() > 0)
-            .map(|((number, known), statistics)| Query {
-                fingerprint: known.fingerprint,
-                text: known.text.into(),
-                kind: known.kind,
-                sample: known.sample.into(),
-                shape: known.shape,
-                shape_error: known.shape_error,
-                log: Some(LogStats {
-                    phases: phases.get(&number).copied(),
-                    series: series
-                        .get_mut(number as usize)
-                        .map(std::mem::take)
-                        .unwrap_or_default(),
-                    ..statistics.finish(&names)
-                }),
-                pgss: None,
+            .filter(|(.., statistics)| statistics.n_calls() > 0)
+            .collect();
+        parse_the_rest(kept.iter_mut().map(|(_, _, what, _)| what.as_mut()));
+        let mut queries: Vec<Query> = kept
+            .into_iter()
+            .map(|(number, fingerprint, what, statistics)| {
+                let (shape, shape_error) = match what.shape {
+                    Some(Ok(shape)) => (Some(shape), None),
+                    Some(Err(error)) => (None, Some(error)),
+                    None => (None, None),
+                };
+                Query {
+                    fingerprint,
+                    text: what.text.into(),
+                    kind: what.kind,
+                    sample: what.sample.into(),
+                    shape,
+                    shape_error,
+                    log: Some(LogStats {
+                        phases: phases.get(&number).copied(),
+                        series: series
+                            .get_mut(number as usize)
+                            .map(std::mem::take)
+                            .unwrap_or_default(),
+                        ..statistics.finish(&names)
+                    }),
+                    pgss: None,
+                }
             })
             .collect();
         queries.sort_by_key(|query| query.fingerprint);
         queries
+    }
+}
+
+/// Parses what no window had to know of before.
+fn parse_the_rest<'w>(all: impl Iterator<Item = &'w mut What>) {
+    let mut rest: Vec<&mut What> = all.filter(|what| what.shape.is_none()).collect();
+    let texts: Vec<&str> = rest.iter().map(|what| &*what.text).collect();
+    let shapes = shape::parse_all(&texts);
+    for (what, shape) in rest.iter_mut().zip(shapes) {
+        what.shape = Some(shape.map(Box::new));
     }
 }
 
@@ -283,6 +374,9 @@ mod tests {
         let kept: u64 = found.iter().map(|(_, n, _)| n).sum();
         let skipped = workload.skipped.iter().find(|skip| skip.reason == LET_GO);
         assert_eq!(kept + skipped.unwrap().n, executions.len() as u64);
+        assert_eq!(workload.let_go.n_calls, skipped.unwrap().n);
+        let total_us: u64 = executions.iter().map(|(_, us)| us).sum();
+        assert!((workload.total_time_ms() - total_us as f64 / 1e3).abs() < 1e-6);
         assert!(skipped.unwrap().example.starts_with(':'));
         // of what stays, all is known
         let early = workload.queries.iter().find(|q| q.text.contains("early"));

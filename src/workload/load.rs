@@ -28,7 +28,8 @@ impl Loads {
             pgss_window_s,
             total: 0.0,
         };
-        loads.total = workload.queries.iter().map(|query| loads.load(query)).sum();
+        let known: f64 = workload.queries.iter().map(|query| loads.load(query)).sum();
+        loads.total = known + workload.let_go_ms() / log_window_s;
         loads
     }
 

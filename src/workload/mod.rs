@@ -51,7 +51,7 @@ pub use incidents::{Incidents, Measured, PoolerFacts, Times};
 pub use link::{Link, is_own_key, link, refers_to, singular};
 pub use load::Loads;
 pub use model::{
-    InputFacts, InputKind, LogStats, ParameterSample, PgssEntry, PgssFacts, PgssStats,
+    InputFacts, InputKind, LetGo, LogStats, ParameterSample, PgssEntry, PgssFacts, PgssStats,
     PlaceholderFacts, ProtocolCounts, Query, Share, SkipCount, Workload,
 };
 pub use pace::{Pace, Peak, Series, Stall, Unit, Wait};

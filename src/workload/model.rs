@@ -24,6 +24,29 @@ pub struct Workload {
     /// How units of work spend their time.
     #[serde(default)]
     pub pace: Pace,
+    /// What the queries took that are not among `queries`, because there were too many.
+    #[serde(default)]
+    pub let_go: LetGo,
+}
+
+/// Executions of queries of which nothing else is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetGo {
+    /// How many.
+    pub n_calls: u64,
+    /// Their time, microseconds.
+    pub total_us: u64,
+}
+
+impl LetGo {
+    pub(super) fn add(&mut self, n_calls: u64, total_us: u64) {
+        self.n_calls += n_calls;
+        self.total_us = self.total_us.saturating_add(total_us);
+    }
+
+    fn total_ms(self) -> f64 {
+        self.total_us as f64 / 1e3
+    }
 }
 
 impl Workload {
@@ -39,7 +62,16 @@ impl Workload {
     /// All database time seen, ms, each query from its own preferred source.
     #[must_use]
     pub fn total_time_ms(&self) -> f64 {
-        self.queries.iter().map(Query::total_ms).sum()
+        let known: f64 = self.queries.iter().map(Query::total_ms).sum();
+        known + self.let_go_ms()
+    }
+
+    /// Time of log queries that are not among `queries`, ms. Where `pg_stat_statements` was read, it tells of most of them.
+    pub(super) fn let_go_ms(&self) -> f64 {
+        match self.input(InputKind::PgStatStatements) {
+            Some(_) => 0.0,
+            None => self.let_go.total_ms(),
+        }
     }
 
     /// The input that query statistics of this kind came from.

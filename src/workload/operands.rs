@@ -32,6 +32,7 @@ pub(super) fn operand_values(
         text: parameters,
         sent,
     };
+    statistics.cover_placeholders(template.operands.len());
     for (at, operand) in template.operands.iter().enumerate() {
         match *operand {
             Operand::Literal { value, start, end } => {

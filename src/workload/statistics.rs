@@ -47,6 +47,10 @@ impl Shares {
         if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == symbol) {
             *count += n;
         } else if self.0.len() < max {
+            if self.0.is_empty() {
+                // nearly all have one
+                self.0.reserve_exact(1);
+            }
             self.0.push((symbol, n));
         }
     }
@@ -237,7 +241,7 @@ impl QueryStatistics {
     /// Counts how a placeholder was filled, and its value when it was not counted before (`fresh`: text and value).
     pub(super) fn operand(&mut self, at: usize, sent: Filled, fresh: Option<(Value, &[u8])>) {
         if self.placeholders.len() <= at {
-            self.placeholders.resize_with(at + 1, Placeholder::default);
+            self.cover_placeholders(at + 1);
         }
         let placeholder = &mut self.placeholders[at];
         match sent {
@@ -247,6 +251,14 @@ impl QueryStatistics {
         if let Some((value, text)) = fresh {
             placeholder.record_value(value, text);
         }
+    }
+
+    /// Makes room for so many placeholders.
+    pub(super) fn cover_placeholders(&mut self, n: usize) {
+        let missing = n.saturating_sub(self.placeholders.len());
+        self.placeholders.reserve_exact(missing);
+        self.placeholders
+            .extend(std::iter::repeat_with(Placeholder::default).take(missing));
     }
 
     fn keep_sample(&mut self, seen: &Observed<'_>) {
@@ -274,6 +286,10 @@ impl QueryStatistics {
     }
 
     fn insert_sample(&mut self, sample: Sample) {
+        if self.samples.is_empty() {
+            // nearly all of many fingerprints have one
+            self.samples.reserve_exact(1);
+        }
         let at = self
             .samples
             .partition_point(|kept| kept.rank() < sample.rank());
@@ -304,10 +320,7 @@ impl QueryStatistics {
         }
         self.first_us = least(self.first_us, other.first_us);
         self.last_us = self.last_us.max(other.last_us);
-        if self.placeholders.len() < other.placeholders.len() {
-            self.placeholders
-                .resize_with(other.placeholders.len(), Placeholder::default);
-        }
+        self.cover_placeholders(other.placeholders.len());
         for (mine, theirs) in self.placeholders.iter_mut().zip(&other.placeholders) {
             mine.merge(theirs);
         }

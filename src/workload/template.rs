@@ -131,7 +131,7 @@ impl Templates {
         if self.slots.is_empty() {
             self.slots.resize_with(1 << SLOT_BITS, Template::default);
         }
-        let hash = xxh3_64_with_seed(text.raw(), text.escape() as u64);
+        let hash = text.raw_hash();
         let at = slot_of(hash);
         let slot = &self.slots[at];
         // an empty text has length 0 like an empty slot, and its hash is not 0

@@ -1,5 +1,7 @@
 //! A text as its log wrote it: unescaped only by who needs its characters. Most statements of a log were seen before, and are recognised raw.
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 /// How a log writes what would break its framing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Escape {
@@ -15,11 +17,21 @@ pub enum Escape {
 }
 
 /// A text as its log wrote it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Text<'a> {
     raw: &'a [u8],
     escape: Escape,
+    /// Hash of raw bytes and escape, where it is known; else 0.
+    hash: u64,
 }
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw && self.escape == other.escape
+    }
+}
+
+impl Eq for Text<'_> {}
 
 impl<'a> From<&'a [u8]> for Text<'a> {
     fn from(plain: &'a [u8]) -> Self {
@@ -31,7 +43,26 @@ impl<'a> Text<'a> {
     /// A text that is written so.
     #[must_use]
     pub const fn new(raw: &'a [u8], escape: Escape) -> Self {
-        Self { raw, escape }
+        let hash = 0;
+        Self { raw, escape, hash }
+    }
+
+    /// The same, with its hash worked out for all who will ask for it.
+    #[must_use]
+    pub fn hashed(self) -> Self {
+        Self {
+            hash: self.raw_hash(),
+            ..self
+        }
+    }
+
+    /// A hash of the bytes as logged and of how they are written.
+    #[must_use]
+    pub fn raw_hash(&self) -> u64 {
+        match self.hash {
+            0 => xxh3_64_with_seed(self.raw, self.escape as u64),
+            known => known,
+        }
     }
 
     /// The bytes as logged. Equal raw bytes with equal escapes are equal texts; different ones may be equal too.

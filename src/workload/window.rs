@@ -176,6 +176,8 @@ struct Session {
     /// End of the last statement, housekeeping included.
     busy_until_us: i64,
     recent: VecDeque<Step>,
+    /// Memory of the last transaction's statements, empty.
+    spare: Vec<Step>,
     /// Its last DDL, oldest first.
     ddl_us: VecDeque<i64>,
 }
@@ -408,6 +410,7 @@ impl Session {
         self.end(Ending::Kept, analyser, context);
         self.transaction = Some(OpenTransaction {
             explicit: true,
+            steps: std::mem::take(&mut self.spare),
             busy_before_us: self.busy_until_us,
             ..OpenTransaction::default()
         });
@@ -415,7 +418,7 @@ impl Session {
 
     /// A transaction ends: with two statements or more it was a window of its own, with one it belongs to the burst.
     fn end(&mut self, ending: Ending, analyser: &mut Analyser, context: Context<'_>) {
-        let Some(open) = self.transaction.take() else {
+        let Some(mut open) = self.transaction.take() else {
             return;
         };
         let tested = ending == Ending::Undone && open.wrote && !open.failed;
@@ -434,6 +437,8 @@ impl Session {
                 self.analyse(steps, unit, analyser, context);
             }
         }
+        open.steps.clear();
+        self.spare = open.steps;
     }
 
     /// Back to a savepoint: with nothing failed before, that is how test runners end a test.
@@ -562,16 +567,26 @@ impl Session {
 
     /// Keeps the window's last queries that could drive a loop in a window that follows.
     fn remember_drivers(&mut self, steps: &[Step], context: Context<'_>) {
-        let drivers = steps.iter().filter(|step| {
+        let may_drive = |step: &&Step| {
             !step.failed && context.known[step.query as usize].traits.can_drive() && step.limit != 1
-        });
-        for step in drivers {
-            self.recent.retain(|known| known.query != step.query);
-            if self.recent.len() == MAX_RECENT {
-                self.recent.pop_front();
+        };
+        let mut latest: [&Step; MAX_RECENT] = [&steps[0]; MAX_RECENT];
+        let mut n = 0;
+        for step in steps.iter().rev().filter(may_drive) {
+            if latest[..n].iter().all(|known| known.query != step.query) {
+                latest[n] = step;
+                n += 1;
+                if n == MAX_RECENT {
+                    break;
+                }
             }
-            self.recent.push_back(*step);
         }
+        let latest = &latest[..n];
+        self.recent
+            .retain(|known| latest.iter().all(|step| step.query != known.query));
+        let n_too_many = (self.recent.len() + n).saturating_sub(MAX_RECENT);
+        self.recent.drain(..n_too_many);
+        self.recent.extend(latest.iter().rev().copied());
     }
 
     fn close_all(&mut self, analyser: &mut Analyser, context: Context<'_>) {

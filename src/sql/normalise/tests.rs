@@ -112,6 +112,43 @@ fn lists_collapse() {
 }
 
 #[test]
+fn synonyms_are_equal() {
+    same(&[
+        "COMMIT",
+        "end",
+        "END;",
+        "commit work",
+        "commit transaction",
+        "end transaction",
+    ]);
+    same(&["rollback", "ABORT", "rollback work", "abort transaction"]);
+    same(&["begin", "BEGIN WORK", "begin transaction"]);
+    same(&[
+        "release sp_1",
+        "RELEASE SAVEPOINT \"sp 2\"",
+        "release sp_3;",
+    ]);
+    same(&[
+        "rollback to a",
+        "rollback to savepoint b",
+        "ROLLBACK WORK TO SAVEPOINT c",
+    ]);
+    same(&[
+        "set work_mem = '8MB'",
+        "SET work_mem TO '9MB'",
+        "set work_mem='10MB'",
+    ]);
+    same(&["set local a.b = true", "SET LOCAL a.b TO null"]);
+    same(&["begin; select 1; commit", "begin work; select 2; end"]);
+    different("commit", "commit prepared 'x'");
+    different("commit", "rollback");
+    different("set work_mem = '8MB'", "set local work_mem = '8MB'");
+    // of a function's body
+    let body = "create function f() returns int begin atomic; select 1; end";
+    assert!(text(body).ends_with("; end"), "{}", text(body));
+}
+
+#[test]
 fn forms_of_one_statement_are_equal() {
     same(&[
         "select * from t where id = 1",

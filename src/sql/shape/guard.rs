@@ -4,6 +4,12 @@
 //! they are visited, printed or dropped. So the bound is on the depth that a tree *can* reach, counted over tokens, and the work
 //! runs on a stack that was measured to hold such a tree in a debug build.
 
+use std::{
+    cell::Cell,
+    panic::AssertUnwindSafe,
+    thread::{Scope, ScopedJoinHandle},
+};
+
 use sqlparser::{
     keywords::Keyword,
     tokenizer::{Token, Tokenizer},
@@ -26,19 +32,45 @@ pub(in crate::sql) const RECURSION_LIMIT: usize = 6 * MAX_DEPTH;
 /// Stack for parsing, walking and dropping one tree, bytes. Reserved, not touched, so it costs nothing until used.
 const STACK_BYTES: usize = 64 << 20;
 
+/// What stands on a large stack beside the tree, bytes.
+const STACK_MARGIN: usize = 1 << 20;
+
+thread_local! {
+    /// This thread's stack holds any tree.
+    static IS_LARGE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Starts a thread on whose stack any statement can be parsed. Elsewhere each parse takes a thread of its own, which costs more than most parses.
+///
+/// # Errors
+/// When the system has no room for it.
+pub fn spawn_parser<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> std::io::Result<ScopedJoinHandle<'scope, T>> {
+    std::thread::Builder::new()
+        .name("sql-parser".to_owned())
+        .stack_size(STACK_BYTES + STACK_MARGIN)
+        .spawn_scoped(scope, || {
+            IS_LARGE.set(true);
+            work()
+        })
+}
+
 /// Runs `work` on a stack of [`STACK_BYTES`]; a panic inside comes back as an error.
 pub(in crate::sql) fn on_large_stack<T: Send>(
     work: impl FnOnce() -> Result<T, ShapeError> + Send,
 ) -> Result<T, ShapeError> {
-    std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("sql-parser".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, work)
-            .map_err(|_| ShapeError::TooLarge)?
-            .join()
-            .unwrap_or_else(|_| Err(ShapeError::Unparsable("the parser failed".to_owned())))
-    })
+    let done = if IS_LARGE.get() {
+        // what is unwound through is dropped with the error
+        std::panic::catch_unwind(AssertUnwindSafe(work))
+    } else {
+        std::thread::scope(|scope| match spawn_parser(scope, work) {
+            Ok(parser) => parser.join(),
+            Err(_) => Ok(Err(ShapeError::TooLarge)),
+        })
+    };
+    done.unwrap_or_else(|_| Err(ShapeError::Unparsable("the parser failed".to_owned())))
 }
 
 /// The text's tokens without white space and comments, if it is one statement within the bounds. A trailing `;` is dropped.

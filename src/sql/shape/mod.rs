@@ -19,6 +19,7 @@ pub(in crate::sql) use guard::{RECURSION_LIMIT, on_large_stack, tokens as bounde
 pub(in crate::sql) use names::{dotted, fold, relation};
 pub(in crate::sql) use render::{flatten, strip};
 
+pub use guard::spawn_parser;
 pub use model::{
     ColumnRef, Comparison, LimitClause, Operand, Predicate, QueryShape, RelationRef, Scan,
     ScanRole, ShapeError, SortKey, StatementKind, Target,
@@ -45,6 +46,28 @@ pub type ColumnsOf<'c> = Option<&'c (dyn Fn(&RelationRef) -> Option<Vec<String>>
 /// See [`ShapeError`].
 pub fn parse(text: &str) -> Result<QueryShape, ShapeError> {
     shape(text, None)
+}
+
+/// The shapes of many statements, in their order, worked out on all cores.
+#[must_use]
+pub fn parse_all(texts: &[&str]) -> Vec<Result<QueryShape, ShapeError>> {
+    let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let part = texts.len().div_ceil(n_cores).max(1);
+    let parse_part = |part: &[&str]| part.iter().map(|text| parse(text)).collect();
+    let done: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let parts: Vec<_> = texts
+            .chunks(part)
+            .map(|part| (part, spawn_parser(scope, move || parse_part(part))))
+            .collect();
+        let joined = parts.into_iter().map(|(part, parser)| match parser {
+            Ok(parser) => parser
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => parse_part(part),
+        });
+        joined.collect()
+    });
+    done.into_iter().flatten().collect()
 }
 
 /// The shape of one statement with every column attributed, as far as `columns_of` knows the relations.

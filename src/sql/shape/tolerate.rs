@@ -7,7 +7,7 @@ use sqlparser::{
 
 /// The token list with unknown forms replaced by known ones.
 pub(super) fn tolerate(tokens: Vec<Token>) -> Vec<Token> {
-    let tokens = without_cursor(tokens);
+    let mut tokens = without_cursor(tokens);
     let mut out = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
@@ -24,7 +24,7 @@ pub(super) fn tolerate(tokens: Vec<Token>) -> Vec<Token> {
             out.push(Token::make_keyword("NULL"));
             at += 1;
         } else {
-            out.push(tokens[at].clone());
+            out.push(std::mem::replace(&mut tokens[at], Token::EOF));
             at += 1;
         }
     }

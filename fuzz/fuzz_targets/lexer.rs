@@ -13,8 +13,11 @@ libfuzzer_sys::fuzz_target!(|sql: &[u8]| {
         end = token.end;
     }
     let normalised = normalise(sql);
-    let again = normalise(normalised.text.as_bytes());
-    assert_eq!(again.fingerprint, normalised.fingerprint);
+    // the text of what is no UTF-8 has replacement characters in it, the fingerprint is that of the bytes
+    if std::str::from_utf8(sql).is_ok() {
+        let again = normalise(normalised.text.as_bytes());
+        assert_eq!(again.fingerprint, normalised.fingerprint);
+    }
     tags(sql);
     trim_comments(sql);
     statement_kind(sql);

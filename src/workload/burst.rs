@@ -660,13 +660,13 @@ impl Analyser {
         }
         let shape = |query: u32| context.known[query as usize].shape();
         // one without a shape may get it yet
-        let (Some(driver), Some(driven)) = (shape(parent), shape(child)) else {
+        let (Some(outer), Some(inner)) = (shape(parent), shape(child)) else {
             return Link::None;
         };
         if self.links.len() >= MAX_LINKS {
             self.links.clear();
         }
-        let found = link(driver, driven);
+        let found = link(outer, inner);
         self.links.insert((parent, child), found);
         found
     }

@@ -98,7 +98,7 @@ impl Known {
 
     /// The same, for another fold to work out.
     pub(super) fn raw(&self) -> Self {
-        let raw = |what: &Box<What>| {
+        let raw = |what: &What| {
             Box::new(What {
                 text: what.text.clone(),
                 sample: what.sample.clone(),
@@ -107,7 +107,7 @@ impl Known {
             })
         };
         Self {
-            what: self.what.as_ref().map(raw),
+            what: self.what.as_deref().map(raw),
             ..Self::nothing(self.fingerprint)
         }
     }

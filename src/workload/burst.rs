@@ -6,7 +6,7 @@ use super::{
     BurstClass, Driver, Repetition, Share, WindowBound,
     chain::{Chains, Place, SideBySide, is_behind, span_us},
     found::{Drivers, Found, Rank},
-    link::{Link, link},
+    link::{Link, Links},
     pace::Pacer,
     role::Role,
     round::{Round, repeats, rounded_repeats, rounds},
@@ -23,9 +23,6 @@ const MIN_INTERLUDE: usize = 2;
 const MAX_BODY: usize = 8;
 /// Groups of one window that are considered as a group's driver.
 const MAX_CANDIDATES: usize = 256;
-/// Links remembered; beyond, all are forgotten and worked out again.
-const MAX_LINKS: usize = 1 << 16;
-
 /// One window to analyse.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
@@ -76,7 +73,7 @@ struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Analyser {
     repetitions: Vec<Option<Box<Accumulated>>>,
-    links: HashMap<(u32, u32), Link, foldhash::fast::FixedState>,
+    links: Links,
     /// How units of work spend their time.
     pub(super) pacer: Pacer,
     groups: Vec<Group>,
@@ -655,20 +652,8 @@ impl Analyser {
     }
 
     fn link(&mut self, parent: u32, child: u32, context: Context<'_>) -> Link {
-        if let Some(&known) = self.links.get(&(parent, child)) {
-            return known;
-        }
         let shape = |query: u32| context.known[query as usize].shape();
-        // one without a shape may get it yet
-        let (Some(outer), Some(inner)) = (shape(parent), shape(child)) else {
-            return Link::None;
-        };
-        if self.links.len() >= MAX_LINKS {
-            self.links.clear();
-        }
-        let found = link(outer, inner);
-        self.links.insert((parent, child), found);
-        found
+        self.links.between(parent, child, shape)
     }
 
     /// Counts one burst in the class of its shape.

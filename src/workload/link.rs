@@ -2,6 +2,7 @@
 //!
 //! Only a hint, from naming conventions; a rule that has a catalog asks the foreign keys instead.
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::role::{is_key, keyed_scan};
@@ -25,6 +26,37 @@ pub enum Link {
     SameName,
     /// A column is named after the other side's relation.
     ForeignKey,
+}
+
+/// Links remembered; beyond, all are forgotten and worked out again.
+const MAX_LINKS: usize = 1 << 16;
+
+/// Links between queries by their numbers, each worked out once.
+#[derive(Debug, Default)]
+pub(super) struct Links(HashMap<(u32, u32), Link, foldhash::fast::FixedState>);
+
+impl Links {
+    /// The link from `parent`'s rows to `child`'s key.
+    pub(super) fn between<'s>(
+        &mut self,
+        parent: u32,
+        child: u32,
+        shape: impl Fn(u32) -> Option<&'s QueryShape>,
+    ) -> Link {
+        if let Some(&known) = self.0.get(&(parent, child)) {
+            return known;
+        }
+        // one without a shape may get it yet
+        let (Some(outer), Some(inner)) = (shape(parent), shape(child)) else {
+            return Link::None;
+        };
+        if self.0.len() >= MAX_LINKS {
+            self.0.clear();
+        }
+        let found = link(outer, inner);
+        self.0.insert((parent, child), found);
+        found
+    }
 }
 
 /// The link from `parent`'s rows to `child`'s key.

@@ -1,10 +1,11 @@
 //! `dead-rows`: tables of which most is rows that nobody can see any more, because VACUUM did not come or could not take them.
 
-use super::{Audit, Example, Expect, Need, Rule};
+use super::{Audit, Example, Expect, Need, Rule, table_use::TableUse};
 use crate::{
     catalog::{Catalog, IdleBackend, Persistence, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactSource, Remedy, RemedyKind, Severity, Subject,
+        figures,
     },
 };
 
@@ -14,7 +15,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Warning,
     docs: DOCS,
     examples: EXAMPLES,
-    needs: &[Need::Catalog],
+    needs: &[Need::Catalog, Need::HelpedBy(&[Need::Statements])],
     check,
 };
 
@@ -34,10 +35,11 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
     let Some(catalog) = &audit.snapshot.catalog else {
         return Vec::new();
     };
+    let table_use = TableUse::of(catalog, &audit.snapshot.workload);
     let relations = catalog.relations.iter();
     relations
         .filter(|relation| is_mostly_dead(relation))
-        .map(|relation| finding(catalog, relation))
+        .map(|relation| finding(catalog, relation, table_use.severity(&relation.name)))
         .collect()
 }
 
@@ -49,12 +51,13 @@ fn is_mostly_dead(relation: &Relation) -> bool {
     );
     is_table
         && relation.persistence != Persistence::Temporary
+        && !relation.of_extension
         && relation.n_pages >= MIN_PAGES
         && usage.n_dead_rows >= MIN_DEAD_ROWS
         && usage.n_dead_rows as f64 >= usage.n_live_rows as f64 * MIN_DEAD_PER_LIVE
 }
 
-fn finding(catalog: &Catalog, relation: &Relation) -> Finding {
+fn finding(catalog: &Catalog, relation: &Relation, severity: Severity) -> Finding {
     let usage = &relation.usage;
     let mut facts = serde_json::Map::new();
     facts.insert("n_dead_rows".to_owned(), usage.n_dead_rows.into());
@@ -62,15 +65,17 @@ fn finding(catalog: &Catalog, relation: &Relation) -> Finding {
     facts.insert("n_pages".to_owned(), relation.n_pages.into());
     Finding {
         rule: RULE.id,
-        severity: RULE.severity,
+        severity,
         confidence: Confidence::Medium,
         subject: Subject {
             relation: Some(relation.name.clone()),
             ..Subject::default()
         },
         message: format!(
-            "{} has {} dead rows beside {} live ones: scans read them all, and an index is no remedy",
-            relation.name, usage.n_dead_rows, usage.n_live_rows
+            "{} has {} beside {} live ones: scans read them all, and an index is no remedy",
+            relation.name,
+            figures::counted(usage.n_dead_rows, "dead row"),
+            figures::count(usage.n_live_rows)
         ),
         impact: Impact {
             source: ImpactSource::Catalog,
@@ -99,8 +104,8 @@ fn cause(catalog: &Catalog) -> String {
                 &backend.application
             };
             format!(
-                "a transaction of {who} stands open for {} s at least: end it first, VACUUM keeps what it may still see",
-                backend.idle_us / 1_000_000
+                "a transaction of {who} has stood open for {} at least: end it first, VACUUM keeps what it may still see",
+                figures::milliseconds(backend.idle_us as f64 / 1e3)
             )
         }
         None if is_off => "autovacuum is off: VACUUM frees the space for new rows, and autovacuum = on keeps it so".to_owned(),
@@ -123,7 +128,7 @@ const DOCS: &str = "\
 **Why it matters.** UPDATE and DELETE leave the old row in its place until VACUUM has removed it. Until then every sequential scan reads it, index entries lead to it, and the table grows. Statements \
 that took a millisecond take ten, with the same plan: no index helps.
 
-**How it decides.** `n_dead_tup` and `n_live_tup` of pg_stat_all_tables. The hint names a transaction that stands idle for a minute and more, or autovacuum that is off, where that is seen.
+**How it decides.** `n_dead_tup` and `n_live_tup` of pg_stat_all_tables. It is a warning where statements that read or write the table take 1 % of the database's time or 100 ms on average, else info. The hint names a transaction that stands idle for a minute and more, or autovacuum that is off, where that is seen.
 
 **When it is wrong.** The counters are estimates and begin anew after a crash. A table in which everything is updated once a night is half dead until autovacuum comes.
 

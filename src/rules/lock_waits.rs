@@ -5,7 +5,7 @@ use super::{
     loops::{self, Told},
 };
 use crate::{
-    finding::{Confidence, Finding, Severity},
+    finding::{Confidence, Finding, Severity, figures},
     sql::Fingerprint,
     workload::Measured,
 };
@@ -60,7 +60,7 @@ fn told<'a>(audit: &Audit<'a>, fingerprint: Fingerprint, waited: &Measured) -> O
     };
     let times = match waited.n {
         1 => "once".to_owned(),
-        n => format!("{n} times"),
+        n => format!("{} times", figures::count(n)),
     };
     Some(Told {
         query,
@@ -68,8 +68,8 @@ fn told<'a>(audit: &Audit<'a>, fingerprint: Fingerprint, waited: &Measured) -> O
         columns,
         confidence: Confidence::High,
         message: format!(
-            "{on} waited {times} for a lock, {:.1} s in all{of_it}: no index shortens that",
-            waited_ms / 1e3
+            "{on} waited {times} for a lock, {} in all{of_it}: no index shortens that",
+            figures::milliseconds(waited_ms)
         ),
         hint: "find who holds the lock (pg_blocking_pids, or the DETAIL lines of the log): shorten that transaction, write rows in one order, take queues with FOR UPDATE SKIP LOCKED, \
              and spread a hot row; DDL belongs behind a lock_timeout"

@@ -34,6 +34,7 @@ mod scope;
 mod sequential_round_trips;
 mod stale_statistics;
 mod stored_index;
+mod table_use;
 mod time_outside_database;
 mod unindexed_foreign_key;
 mod unprepared_repeats;

@@ -1,18 +1,12 @@
 //! `stale-statistics`: tables whose statistics no longer describe them, or that have none.
 
-use std::collections::BTreeMap;
-
-use super::{
-    Audit, Example, Expect, Need, Rule,
-    recommended::{HEAVY_SHARE, SLOW_MS},
-};
+use super::{Audit, Example, Expect, Need, Rule, table_use::TableUse};
 use crate::{
-    catalog::{Catalog, Persistence, Relation, RelationKind, RelationName},
+    catalog::{Persistence, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactSource, Remedy, RemedyKind, Severity, Subject,
         figures,
     },
-    workload::{Loads, Workload},
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -90,12 +84,13 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
     let Some(catalog) = &audit.snapshot.catalog else {
         return Vec::new();
     };
-    let use_of = used(catalog, &audit.snapshot.workload);
+    let table_use = TableUse::of(catalog, &audit.snapshot.workload);
     let relations = catalog.relations.iter();
     relations
         .filter_map(|relation| {
             let staleness = Staleness::of(relation)?;
-            Some(finding(relation, &staleness, use_of.get(&relation.name)))
+            let severity = table_use.severity(&relation.name);
+            Some(finding(relation, &staleness, severity))
         })
         .collect()
 }
@@ -154,39 +149,7 @@ fn has_room(relation: &Relation) -> bool {
     needed <= relation.size_bytes as f64 * ROOM_FACTOR
 }
 
-/// What statements over a table weigh.
-#[derive(Debug, Default)]
-struct UseOf {
-    share: f64,
-    mean_ms: f64,
-}
-
-fn used(catalog: &Catalog, workload: &Workload) -> BTreeMap<RelationName, UseOf> {
-    let loads = Loads::of(workload);
-    let mut found: BTreeMap<RelationName, UseOf> = BTreeMap::new();
-    for query in &workload.queries {
-        let Some(shape) = &query.shape else { continue };
-        let mut names: Vec<&RelationName> = shape
-            .scans
-            .iter()
-            .filter_map(|scan| {
-                catalog.resolve(scan.relation.schema.as_deref(), &scan.relation.name)
-            })
-            .map(|relation| &relation.name)
-            .collect();
-        names.sort();
-        names.dedup();
-        for name in names {
-            let one = found.entry(name.clone()).or_default();
-            one.share += loads.share(query);
-            one.mean_ms = one.mean_ms.max(query.mean_ms());
-        }
-    }
-    found
-}
-
-fn finding(relation: &Relation, staleness: &Staleness, used: Option<&UseOf>) -> Finding {
-    let matters = used.is_some_and(|used| used.share >= HEAVY_SHARE || used.mean_ms >= SLOW_MS);
+fn finding(relation: &Relation, staleness: &Staleness, severity: Severity) -> Finding {
     let what = match staleness {
         Staleness::NeverAnalysed => "was never analysed".to_owned(),
         Staleness::Changed(n) => format!(
@@ -203,7 +166,7 @@ fn finding(relation: &Relation, staleness: &Staleness, used: Option<&UseOf>) -> 
     facts.insert("n_live_rows".to_owned(), relation.usage.n_live_rows.into());
     Finding {
         rule: RULE.id,
-        severity: if matters { Severity::Warning } else { Severity::Info },
+        severity,
         confidence: Confidence::High,
         subject: Subject {
             relation: Some(relation.name.clone()),

@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -109,7 +112,8 @@ impl Pooler {
 
     fn wait(&self) {
         for _ in 0..200 {
-            if self.folder().join(format!(".s.PGSQL.{PORT}")).exists() {
+            // the socket's file is there a moment before pgbouncer listens on it
+            if UnixStream::connect(self.folder().join(format!(".s.PGSQL.{PORT}"))).is_ok() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(25));

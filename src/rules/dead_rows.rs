@@ -1,12 +1,12 @@
 //! `dead-rows`: tables of which most is rows that nobody can see any more, because VACUUM did not come or could not take them.
 
-use super::{Audit, Example, Expect, Need, Rule, table_use::TableUse};
+use super::{
+    Audit, Example, Expect, Need, Rule,
+    table_use::{MIN_PAGES, TableClaim, TableUse, is_kept},
+};
 use crate::{
-    catalog::{Catalog, IdleBackend, Persistence, Relation, RelationKind},
-    finding::{
-        Confidence, Evidence, Finding, Impact, ImpactSource, Remedy, RemedyKind, Severity, Subject,
-        figures,
-    },
+    catalog::{Catalog, IdleBackend, Relation},
+    finding::{Confidence, Finding, Remedy, RemedyKind, Severity, figures},
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -25,9 +25,6 @@ const MIN_DEAD_ROWS: u64 = 10_000;
 /// Dead rows for each live one. Autovacuum comes at a fifth (`autovacuum_vacuum_scale_factor`): at one for one it is off, behind or held back.
 const MIN_DEAD_PER_LIVE: f64 = 1.0;
 
-/// Pages (1 MiB) below which the whole table is read in a moment.
-const MIN_PAGES: u64 = 128;
-
 /// Age of an open transaction, microseconds, from which it may be what holds VACUUM back.
 const OLD_US: i64 = 60_000_000;
 
@@ -45,13 +42,7 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
 
 fn is_mostly_dead(relation: &Relation) -> bool {
     let usage = &relation.usage;
-    let is_table = matches!(
-        relation.kind,
-        RelationKind::Table | RelationKind::MaterializedView
-    );
-    is_table
-        && relation.persistence != Persistence::Temporary
-        && !relation.of_extension
+    is_kept(relation)
         && relation.n_pages >= MIN_PAGES
         && usage.n_dead_rows >= MIN_DEAD_ROWS
         && usage.n_dead_rows as f64 >= usage.n_live_rows as f64 * MIN_DEAD_PER_LIVE
@@ -59,37 +50,30 @@ fn is_mostly_dead(relation: &Relation) -> bool {
 
 fn finding(catalog: &Catalog, relation: &Relation, severity: Severity) -> Finding {
     let usage = &relation.usage;
-    let mut facts = serde_json::Map::new();
-    facts.insert("n_dead_rows".to_owned(), usage.n_dead_rows.into());
-    facts.insert("n_live_rows".to_owned(), usage.n_live_rows.into());
-    facts.insert("n_pages".to_owned(), relation.n_pages.into());
-    Finding {
-        rule: RULE.id,
+    let claim = TableClaim {
+        rule: &RULE,
+        relation,
         severity,
         confidence: Confidence::Medium,
-        subject: Subject {
-            relation: Some(relation.name.clone()),
-            ..Subject::default()
-        },
         message: format!(
             "{} has {} beside {} live ones: scans read them all, and an index is no remedy",
             relation.name,
             figures::counted(usage.n_dead_rows, "dead row"),
             figures::count(usage.n_live_rows)
         ),
-        impact: Impact {
-            source: ImpactSource::Catalog,
-            ..Impact::default()
-        },
-        evidence: Evidence::Facts(facts),
-        locations: Vec::new(),
+        counters: vec![
+            ("n_dead_rows", usage.n_dead_rows),
+            ("n_live_rows", usage.n_live_rows),
+            ("n_pages", relation.n_pages),
+        ],
         remedy: Remedy {
             kind: RemedyKind::Other,
             sql: Some(format!("VACUUM (ANALYZE) {};", relation.name.to_sql())),
             hint: cause(catalog),
             ..Remedy::default()
         },
-    }
+    };
+    claim.finding()
 }
 
 /// What most likely keeps VACUUM from them.

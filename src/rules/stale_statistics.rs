@@ -1,12 +1,12 @@
 //! `stale-statistics`: tables whose statistics no longer describe them, or that have none.
 
-use super::{Audit, Example, Expect, Need, Rule, table_use::TableUse};
+use super::{
+    Audit, Example, Expect, Need, Rule,
+    table_use::{MIN_PAGES, TableClaim, TableUse, is_kept},
+};
 use crate::{
-    catalog::{Persistence, Relation, RelationKind},
-    finding::{
-        Confidence, Evidence, Finding, Impact, ImpactSource, Remedy, RemedyKind, Severity, Subject,
-        figures,
-    },
+    catalog::Relation,
+    finding::{Confidence, Finding, Remedy, RemedyKind, Severity, figures},
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -25,9 +25,6 @@ const MIN_CHANGED_SHARE: f64 = 0.5;
 
 /// Rows changed below which it does not matter: plans of small tables are cheap whatever is known.
 const MIN_CHANGED_ROWS: u64 = 10_000;
-
-/// Pages (1 MiB) from which a table without any statistics matters.
-const MIN_PAGES: u64 = 128;
 
 /// Bytes that a row takes besides its columns: tuple header and line pointer (PostgreSQL documentation, 73.6).
 const ROW_BYTES: f64 = 28.0;
@@ -107,11 +104,7 @@ pub(super) enum Staleness {
 impl Staleness {
     /// `None` where the statistics are as fresh as autovacuum keeps them, or where it does not matter.
     pub(super) fn of(relation: &Relation) -> Option<Self> {
-        let is_table = matches!(
-            relation.kind,
-            RelationKind::Table | RelationKind::MaterializedView
-        );
-        if !is_table || relation.persistence == Persistence::Temporary || relation.of_extension {
+        if !is_kept(relation) {
             return None;
         }
         if relation.n_rows.is_none() && relation.n_pages >= MIN_PAGES {
@@ -158,40 +151,30 @@ fn finding(relation: &Relation, staleness: &Staleness, severity: Severity) -> Fi
             figures::counted(*n, "change")
         ),
     };
-    let mut facts = serde_json::Map::new();
-    facts.insert(
-        "n_changed_since_analyze".to_owned(),
-        relation.usage.n_modified_since_analyze.into(),
-    );
-    facts.insert("n_live_rows".to_owned(), relation.usage.n_live_rows.into());
-    Finding {
-        rule: RULE.id,
+    let claim = TableClaim {
+        rule: &RULE,
+        relation,
         severity,
         confidence: Confidence::High,
-        subject: Subject {
-            relation: Some(relation.name.clone()),
-            ..Subject::default()
-        },
         message: format!("{} {what}: plans and index advice rest on guesses", relation.name),
-        impact: Impact {
-            source: ImpactSource::Catalog,
-            ..Impact::default()
-        },
-        evidence: Evidence::Facts(facts),
-        locations: Vec::new(),
+        counters: vec![
+            ("n_changed_since_analyze", relation.usage.n_modified_since_analyze),
+            ("n_live_rows", relation.usage.n_live_rows),
+        ],
         remedy: Remedy {
             kind: RemedyKind::Analyze,
             sql: Some(format!("ANALYZE {};", relation.name.to_sql())),
             hint: "and look why autovacuum did not come: autovacuum, autovacuum_analyze_scale_factor, the table's own settings, long transactions".to_owned(),
             ..Remedy::default()
         },
-    }
+    };
+    claim.finding()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Column, ColumnStats, TableUsage};
+    use crate::catalog::{Column, ColumnStats, RelationKind, TableUsage};
 
     #[test]
     fn changes_that_no_counter_bears_out_came_before_the_analyze() {

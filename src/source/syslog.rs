@@ -53,7 +53,8 @@ fn behind_count(line: &[u8]) -> &[u8] {
 }
 
 fn rfc_5424(rest: &[u8]) -> Option<Line<'_>> {
-    let (time, rest) = word(rest)?;
+    // RFC 5424 allows "-" for a time that is not known: nothing could be put in order by it
+    let (time, rest) = word(rest).filter(|(time, _)| looks_like_time(time))?;
     let (host, rest) = word(rest)?;
     let (_name, rest) = word(rest)?;
     let (process, rest) = word(rest)?;
@@ -428,6 +429,16 @@ mod tests {
         }
         syslog.finish(&mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_line_without_a_time_is_none_of_ours() {
+        for time in ["-", "10:36", "2026-11-22", "2026-11-22T20:36:03Z"] {
+            let line =
+                format!("<134>1 {time} db1 postgres 8197 - - [5-1] LOG:  statement: select 1");
+            let is_ours = line_of(line.as_bytes()).is_some();
+            assert_eq!(is_ours, time.ends_with('Z'), "{line}");
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ const MINUTE_US: i64 = 60_000_000;
 pub(super) struct Clock {
     /// Offset of zones that [`ZONES`] does not have, minutes east of UTC.
     unknown_zone_minutes: i64,
+    /// The minute of the last time that could be read: what is read of a time must not depend on those before it.
     minute: [u8; 17],
     minute_us: i64,
     /// The last zone, with the space before it.
@@ -69,16 +70,19 @@ impl Clock {
     /// absent; `T` may stand for the space.
     pub(super) fn read(&mut self, text: &[u8]) -> Option<(i64, usize)> {
         let minute = text.first_chunk::<17>()?;
-        if *minute == self.minute
-            && let Some(same) = self.same_layout(text)
-        {
+        // without a zone, none was read to its end yet
+        let is_known = *minute == self.minute && !self.zone.is_empty();
+        if is_known && let Some(same) = self.same_layout(text) {
             return Some(same);
         }
-        if *minute != self.minute {
-            self.minute_us = minute_us(minute)?;
-            self.minute = *minute;
-        }
+        let minute_us = if is_known {
+            self.minute_us
+        } else {
+            minute_us(minute)?
+        };
         let seconds = two_digits(text.get(17..19)?)?;
+        self.minute_us = minute_us;
+        self.minute = *minute;
         let (fraction_us, mut at) = fraction(text, 19);
         let zone_at = at + usize::from(text.get(at) == Some(&b' '));
         let len = zone_len(&text[zone_at..]);
@@ -231,6 +235,21 @@ mod tests {
     fn read(text: &str) -> Option<(i64, &str)> {
         let (us, len) = Clock::new(0).read(text.as_bytes())?;
         Some((us, &text[len..]))
+    }
+
+    #[test]
+    fn a_time_that_is_none_changes_nothing() {
+        let good = b"2026-11-22 20:36:03.041 UTC [1]";
+        for bad in [
+            &b"2026-11-22 20:36:0=.041 UTC [1]"[..],
+            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0003.041 UTC",
+        ] {
+            let mut clock = Clock::new(0);
+            assert_eq!(clock.read(bad), None);
+            assert_eq!(clock.read(good), Clock::new(0).read(good));
+            assert_eq!(clock.read(bad), None);
+            assert_eq!(clock.read(good), Clock::new(0).read(good));
+        }
     }
 
     #[test]

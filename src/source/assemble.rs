@@ -5,15 +5,14 @@
 //! before: each session notes what its first records would have ended, and [`Stitcher`](super::stitch::Stitcher) joins the two when the
 //! chunks are put together.
 
-use hashbrown::HashMap;
-
 use super::{
     Options, facts,
     held::{Held, HeldKind},
-    message::{self, Message, Step},
+    message::{self, Message, Step, Told, name_hash},
     plans::{self, EarlyPlan, Found},
     record::{Receiver, Record, Severity},
     session::{Bares, Next, Planned, Planning, Session},
+    sessions::Sessions,
 };
 use crate::workload::{
     Escape, Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Text,
@@ -26,8 +25,6 @@ pub(super) const LONE_DURATION: &str =
 /// Reason for bare durations in a log that does not tell sessions apart.
 const NO_SESSION: &str =
     "durations on lines of their own, with neither %p nor %c in log_line_prefix";
-
-pub(super) type Sessions = HashMap<Vec<u8>, Session, foldhash::fast::FixedState>;
 
 /// What a chunk was found to hold.
 #[derive(Debug, Clone, Copy, Default)]
@@ -71,7 +68,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
 
     /// Ends the chunk: parse and bind times whose execution did not come are told by themselves.
     pub(super) fn finish(&mut self) {
-        let plannings = self.sessions.values_mut().map(|s| &mut s.planning);
+        let plannings = self.sessions.iter_mut().map(|s| &mut s.planning);
         let mut open: Vec<&mut Planning> =
             plannings.filter(|planning| planning.is_open()).collect();
         open.sort_by_key(|planning| planning.origin.line);
@@ -91,6 +88,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
         Statement {
             origin: self.origin(record.line),
             time_us: record.time_us,
+            who: record.who,
             session: record.session,
             transaction: record.transaction,
             user: record.user,
@@ -104,7 +102,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
     /// A statement that starts: held until its duration comes or something else of its session.
     fn started(&mut self, statement: &Statement<'_>, step: Step) {
         let (sink, hashes) = (&mut self.sink, &mut self.hashes);
-        let session = self.sessions.entry_ref(statement.session).or_default();
+        let session = self.sessions.of(statement.who, statement.session);
         let is_first = session.first.is_none() && !self.is_first;
         session.goes_on(sink, || Next::Other);
         let (plan_us, n_parses) = if step == Step::Execute {
@@ -136,12 +134,13 @@ impl<'o, S: Sink> Assembler<'o, S> {
     /// A statement that ended, with everything about it on one record.
     fn finished(&mut self, statement: &mut Statement<'_>, duration_us: u64, step: Step) {
         let (sink, hashes) = (&mut self.sink, &mut self.hashes);
-        let session = self.sessions.entry_ref(statement.session).or_default();
+        let session = self.sessions.of(statement.who, statement.session);
         match step {
             Step::Parse | Step::Bind => {
                 session.goes_on(sink, || Next::Other);
                 session.drop_bares(sink);
                 statement.n_parses = u32::from(step == Step::Parse);
+                statement.text = statement.text.hashed();
                 session.planning.add(sink, statement, duration_us);
             }
             Step::Simple | Step::Execute => {
@@ -170,7 +169,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
         if record.session.is_empty() {
             return self.sink.skipped(NO_SESSION, origin, record.message);
         }
-        let session = self.sessions.entry_ref(record.session).or_default();
+        let session = self.sessions.of(record.who, record.session);
         session.opening.get_or_insert(Next::Other);
         end_planned(&mut self.sink, session, Next::Other);
         if let Some(held) = session.started.take() {
@@ -186,8 +185,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
     }
 
     /// Something new of a session, no plan and no bare duration. Says whether an earlier chunk may have its parse and bind.
-    fn goes_on(&mut self, session: &[u8], next: Next) -> bool {
-        let session = self.sessions.entry_ref(session).or_default();
+    fn goes_on(&mut self, record: &Record<'_>, next: Next) -> bool {
+        let session = self.sessions.of(record.who, record.session);
         let is_first = session.first.is_none() && !self.is_first;
         session.goes_on(&mut self.sink, || next);
         is_first
@@ -222,7 +221,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
     /// A plan at the top level: of the statement that runs, of one before, of one that follows, or an execution by itself.
     fn planned(&mut self, statement: &Statement<'_>, duration_us: u64) {
         let hash = plans::hash(statement.text);
-        let session = self.sessions.entry_ref(statement.session).or_default();
+        let session = self.sessions.of(statement.who, statement.session);
         session.opening.get_or_insert(Next::Plan(hash));
         end_planned(&mut self.sink, session, Next::Plan(hash));
         let found = match session.recent.plan(hash) {
@@ -260,8 +259,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
             return;
         }
         let hash = plans::hash(record.statement.into());
-        let is_first = self.goes_on(record.session, Next::Failure(hash));
-        let session = self.sessions.entry_ref(record.session).or_default();
+        let is_first = self.goes_on(record, Next::Failure(hash));
+        let session = self.sessions.of(record.who, record.session);
         let plan_us = session.take_bares(&mut self.sink);
         let parameters = message::context_parameters(record.context);
         let protocol = match parameters {
@@ -278,7 +277,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
             ..self.statement(record)
         };
         if is_first {
-            let session = self.sessions.entry_ref(record.session).or_default();
+            let session = self.sessions.of(record.who, record.session);
             session.leading_to = Some(Held::new(&statement, HeldKind::Started));
         }
         self.sink.event(&Event::Statement(statement));
@@ -323,8 +322,8 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 if let Some(kind) = facts::of_log(record) {
                     self.fact(record, kind);
                     if matches!(kind, FactKind::Disconnected { .. }) {
-                        self.goes_on(record.session, Next::Other);
-                        let session = self.sessions.entry_ref(record.session).or_default();
+                        self.goes_on(record, Next::Other);
+                        let session = self.sessions.of(record.who, record.session);
                         session.drop_bares(&mut self.sink);
                     }
                 }
@@ -356,7 +355,13 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 ..base
             };
         }
-        self.logged(record, step, name, text, message::parameters(record.detail))
+        let told = Told {
+            duration_us: 0,
+            step,
+            name: name_hash(name),
+            text: Text::new(text, record.escape),
+        };
+        self.logged(record, &told, message::parameters(record.detail))
     }
 
     /// Hands a record on without its format's escaping.
@@ -380,32 +385,58 @@ impl<'o, S: Sink> Assembler<'o, S> {
 
     /// A message of a statement as most are, its text still escaped. False when it is not: then nothing was done.
     fn usual(&mut self, record: &Record<'_>, message: &Message<'_>) -> bool {
-        let mut scratch = std::mem::take(&mut self.parameters);
-        let is_usual = match *message {
+        match *message {
             Message::Duration(duration_us) => {
                 self.bare_duration(record, duration_us);
                 true
             }
-            Message::Started { step, name, text } => sent_parameters(record, &mut scratch)
-                .map(|sent| self.started(&self.logged(record, step, name, text, sent), step))
-                .is_some(),
+            Message::Started { step, name, text } => {
+                let mut scratch = std::mem::take(&mut self.parameters);
+                let told = Told {
+                    duration_us: 0,
+                    step,
+                    name: name_hash(name),
+                    text: Text::new(text, record.escape),
+                };
+                let is_usual = sent_parameters(record, &mut scratch)
+                    .map(|sent| self.started(&self.logged(record, &told, sent), step))
+                    .is_some();
+                self.parameters = scratch;
+                is_usual
+            }
             Message::Finished {
                 duration_us,
                 step,
                 name,
                 text,
-            } => match step {
-                // its execution says the same again
-                Step::Parse | Step::Bind => Some(&b""[..]),
-                _ => sent_parameters(record, &mut scratch),
+            } => {
+                let told = Told {
+                    duration_us,
+                    step,
+                    name: name_hash(name),
+                    text: Text::new(text, record.escape),
+                };
+                self.told(record, &told)
             }
-            .map(|sent| {
-                let mut statement = self.logged(record, step, name, text, sent);
-                self.finished(&mut statement, duration_us, step);
-            })
-            .is_some(),
             Message::Plan { .. } | Message::Other => false,
-        };
+        }
+    }
+
+    /// A statement that ended, its text still escaped. False when the record is not as most are.
+    fn told(&mut self, record: &Record<'_>, told: &Told<'_>) -> bool {
+        if matches!(told.step, Step::Parse | Step::Bind) {
+            // its execution tells the parameters again
+            let mut statement = self.logged(record, told, b"");
+            self.finished(&mut statement, told.duration_us, told.step);
+            return true;
+        }
+        let mut scratch = std::mem::take(&mut self.parameters);
+        let sent = sent_parameters(record, &mut scratch);
+        let is_usual = sent.is_some();
+        if let Some(sent) = sent {
+            let mut statement = self.logged(record, told, sent);
+            self.finished(&mut statement, told.duration_us, told.step);
+        }
         self.parameters = scratch;
         is_usual
     }
@@ -414,22 +445,20 @@ impl<'o, S: Sink> Assembler<'o, S> {
     fn logged<'a>(
         &self,
         record: &Record<'a>,
-        step: Step,
-        name: &[u8],
-        text: &'a [u8],
+        told: &Told<'a>,
         parameters: &'a [u8],
     ) -> Statement<'a> {
         Statement {
-            text: Text::new(text, record.escape),
+            text: told.text,
             parameters,
-            protocol: match step {
-                Step::Simple => Protocol::Simple,
-                _ if is_unnamed(name) => Protocol::Unnamed,
+            protocol: match (told.step, told.name) {
+                (Step::Simple, _) => Protocol::Simple,
+                (_, 0) => Protocol::Unnamed,
                 _ => Protocol::Named,
             },
-            name: match step {
+            name: match told.step {
                 Step::Simple => 0,
-                _ => name_hash(name),
+                _ => told.name,
             },
             ..self.statement(record)
         }
@@ -456,6 +485,11 @@ impl<S: Sink> Receiver for Assembler<'_, S> {
         }
         match record.severity {
             Severity::Log => {
+                if let Some(told) = &record.told
+                    && self.told(record, told)
+                {
+                    return;
+                }
                 if let Some(message) = message::parse_escaped(record.message)
                     && self.usual(record, &message)
                 {
@@ -547,19 +581,6 @@ pub(super) fn more_time<S: Sink>(sink: &mut S, held: &Held, plan_us: u64) {
         ..held.statement()
     };
     sink.event(&Event::MoreTime(statement));
-}
-
-fn is_unnamed(name: &[u8]) -> bool {
-    name.is_empty() || name.starts_with(b"<unnamed>")
-}
-
-/// A prepared statement's name as a number; the portal behind it is another with each execution.
-fn name_hash(name: &[u8]) -> u32 {
-    if is_unnamed(name) {
-        return 0;
-    }
-    let end = memchr::memchr(b'/', name).unwrap_or(name.len());
-    (xxhash_rust::xxh3::xxh3_64(&name[..end]) >> 32) as u32 | 1
 }
 
 /// Tells a held statement whose duration has come.

@@ -47,21 +47,16 @@ fn starts_record(text: &[u8]) -> bool {
     }
 }
 
+/// Whether a record starts here however broken the log is before: whoever reads on from there gets to this place. In a quoted field, the
+/// first quote of this record would be followed by what follows no quote there, so no record that goes on beyond this place is whole.
+fn starts_record_surely(text: &[u8]) -> bool {
+    let opens = memchr::memchr(b'"', text).and_then(|quote| text.get(quote + 1));
+    starts_record(text) && opens.is_some_and(|byte| !b"\",\r\n".contains(byte))
+}
+
 impl Framing for Csv {
     fn last_start(&self, block: &[u8]) -> Option<usize> {
-        // every quote toggles, doubled ones twice: a newline ends a record when an even number of quotes follows up to a known one
-        let mut quoted = memchr::memchr_iter(b'"', block).count() % 2 == 1;
-        for at in memchr::memrchr2_iter(b'"', b'\n', block) {
-            match block[at] {
-                b'"' => quoted = !quoted,
-                _ if !quoted && at + 1 < block.len() && looks_like_time(&block[at + 1..]) => {
-                    return Some(at + 1);
-                }
-                _ => {}
-            }
-        }
-        // a broken record ahead turns the parity round
-        line_starts_from_end(block).find(|start| starts_record(&block[*start..]))
+        line_starts_from_end(block).find(|start| starts_record_surely(&block[*start..]))
     }
 
     fn first_start(&self, block: &[u8]) -> Option<usize> {
@@ -77,7 +72,7 @@ impl Framing for Csv {
                     record(&chunk[at..], &fields, line, &mut clock, receiver);
                     at + fields.len
                 }
-                found => broken(self, chunk, at, found.as_ref(), line, receiver),
+                _ => broken(self, chunk, at, line, receiver),
             };
             line += memchr::memchr_iter(b'\n', &chunk[at..next]).count() as u64;
             at = next;
@@ -86,20 +81,13 @@ impl Framing for Csv {
 }
 
 /// Counts what is no record; gives where the next one starts.
-fn broken(
-    csv: &Csv,
-    chunk: &[u8],
-    at: usize,
-    found: Option<&Fields>,
-    line: u64,
-    receiver: &mut dyn Receiver,
-) -> usize {
+fn broken(csv: &Csv, chunk: &[u8], at: usize, line: u64, receiver: &mut dyn Receiver) -> usize {
     let first_line = chunk[at..].iter().position(|byte| *byte == b'\n');
     let next_line = first_line.map_or(chunk.len(), |len| at + len + 1);
     let next = csv
         .first_start(&chunk[next_line..])
         .map(|start| next_line + start);
-    let cut_off = next.is_none() && found.is_none();
+    let cut_off = next.is_none() && chunk.last() != Some(&b'\n');
     let excerpt = &chunk[at..next_line];
     if !excerpt.trim_ascii().is_empty() {
         receiver.skipped(if cut_off { NO_END } else { BROKEN }, line, excerpt);
@@ -211,6 +199,8 @@ fn record(text: &[u8], fields: &Fields, line: u64, clock: &mut Clock, receiver: 
         statement: long(19),
         escape: Escape::Quotes,
         weight: None,
+        who: 0,
+        told: None,
     });
 }
 

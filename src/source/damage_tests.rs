@@ -137,6 +137,49 @@ fn totals(workload: &Workload) -> Vec<(String, u64, u64)> {
     workload.queries.iter().map(of).collect()
 }
 
+/// Logs that the fuzzers damaged so that chunks once made a difference.
+const FOUND: &[(&str, &[u8])] = &[
+    // a time that cannot be read in front of others of its minute
+    (
+        "stderr",
+        include_bytes!("../../fuzz/found/stderr.log").as_slice(),
+    ),
+    (
+        "pgbouncer",
+        include_bytes!("../../fuzz/found/pgbouncer.log").as_slice(),
+    ),
+    // quotes within a field, and half a record in the middle of another
+    (
+        "csvlog",
+        include_bytes!("../../fuzz/found/csvlog.log").as_slice(),
+    ),
+    (
+        "cloudsql",
+        include_bytes!("../../fuzz/found/wrapped.log").as_slice(),
+    ),
+];
+
+#[test]
+fn chunks_make_no_difference_to_what_fuzzing_found() {
+    for (name, log) in FOUND {
+        let options = Options {
+            format: FORMATS.iter().find(|format| format.name == *name).copied(),
+            wrapping: WRAPPINGS.iter().find(|wraps| wraps.name == *name).copied(),
+            ..Options::default()
+        };
+        assert!(options.format.is_some() || options.wrapping.is_some());
+        let whole = folded(log, &options, 1).map(|whole| totals(&whole));
+        for chunk_bytes in (64..1_061).step_by(7) {
+            let options = Options {
+                chunk_bytes,
+                ..options.clone()
+            };
+            let in_chunks = folded(log, &options, 1).map(|read| totals(&read));
+            assert_eq!(whole, in_chunks, "{name} in chunks of {chunk_bytes}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 

@@ -86,6 +86,7 @@ impl Held {
         Statement {
             origin: self.origin,
             time_us: self.time_us,
+            who: 0,
             session: self.part(0),
             transaction: self.part(1),
             user: self.part(2),

@@ -246,6 +246,8 @@ impl Object {
             statement: get(Key::Statement),
             escape: Escape::None,
             weight: None,
+            who: 0,
+            told: None,
         });
     }
 }

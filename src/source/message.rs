@@ -2,7 +2,7 @@
 
 use crate::{
     sql::{Lexer, TokenKind},
-    workload::json_string,
+    workload::{Escape, Text, json_string},
 };
 
 /// A message, understood. Durations are microseconds.
@@ -30,7 +30,7 @@ pub(super) enum Message<'a> {
 }
 
 /// Which step of a protocol a message is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     /// The whole of a simple query.
     Simple,
@@ -39,6 +39,25 @@ pub(super) enum Step {
     Execute,
     /// More rows of a portal that was executed before.
     Fetch,
+}
+
+/// `duration: N ms  STEP NAME: SQL`, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told<'a> {
+    pub(super) duration_us: u64,
+    pub(super) step: Step,
+    /// The prepared statement's name as a number, see [`name_hash`].
+    pub(super) name: u32,
+    pub(super) text: Text<'a>,
+}
+
+/// A prepared statement's name as a number; the portal behind it is another with each execution. 0 for none.
+pub(super) fn name_hash(name: &[u8]) -> u32 {
+    if name.is_empty() || name.starts_with(b"<unnamed>") {
+        return 0;
+    }
+    let end = memchr::memchr(b'/', name).unwrap_or(name.len());
+    (xxhash_rust::xxh3::xxh3_64(&name[..end]) >> 32) as u32 | 1
 }
 
 /// Reads a message text.
@@ -93,6 +112,36 @@ pub(super) fn parse_escaped(message: &[u8]) -> Option<Message<'_>> {
         }
         None => None,
     }
+}
+
+/// What a message with a duration says, if [`parse_escaped`] reads it.
+pub(super) fn told(message: &[u8], escape: Escape) -> Option<Told<'_>> {
+    match parse_escaped(message)? {
+        Message::Finished {
+            duration_us,
+            step,
+            name,
+            text,
+        } => Some(Told {
+            duration_us,
+            step,
+            name: name_hash(name),
+            text: Text::new(text, escape),
+        }),
+        _ => None,
+    }
+}
+
+/// The time of `duration: N ms  …`, microseconds, and where what follows it starts.
+#[inline]
+pub(super) fn behind_duration(message: &[u8]) -> Option<(u64, usize)> {
+    const START: &[u8] = b"duration: ";
+    const END: &[u8] = b" ms  ";
+    let rest = message.strip_prefix(START)?;
+    let (duration_us, len) = milliseconds(rest)?;
+    rest[len..]
+        .starts_with(END)
+        .then_some((duration_us, START.len() + len + END.len()))
 }
 
 /// Cuts `NAME[/PORTAL]: SQL` where the name is plain and a common statement follows.

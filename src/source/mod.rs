@@ -5,6 +5,7 @@
 
 mod assemble;
 mod azure;
+mod bodies;
 mod chunk;
 mod cloudsql;
 mod cnpg;
@@ -30,6 +31,7 @@ mod read;
 mod record;
 mod refuse;
 mod session;
+mod sessions;
 mod sql_file;
 mod start;
 mod stderr;

@@ -3,8 +3,8 @@
 mod heads;
 mod infer;
 
-pub(super) use heads::Heads;
-pub(super) use infer::{find_severity, infer};
+pub(super) use heads::{Heads, Lead, Who};
+pub(super) use infer::{find_severity, infer, shape};
 
 use super::{record::Severity, time::Clock};
 

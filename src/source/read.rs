@@ -9,9 +9,11 @@ use std::{
 
 use super::{
     Format, Input, Options, SourceError,
-    assemble::{Assembler, Sessions, Tally},
+    assemble::{Assembler, Tally},
     chunk::{Buffer, Chunk, Reader},
-    pgbouncer, sql_file,
+    pgbouncer,
+    sessions::Sessions,
+    sql_file,
     stitch::Stitcher,
     unwrap::Foreign,
 };

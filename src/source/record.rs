@@ -1,5 +1,6 @@
 //! One log message with everything that was written with it, the same for all formats.
 
+use super::message::Told;
 use crate::workload::Escape;
 
 /// How grave a message is, as far as it matters here; secondaries of stderr logs are not records of their own.
@@ -22,6 +23,8 @@ pub(super) struct Record<'a> {
     pub(super) line: u64,
     /// Microseconds since the epoch; 0 when unknown.
     pub(super) time_us: i64,
+    /// Within one chunk equal numbers mean equal session, transaction, user, database and application; 0 says nothing.
+    pub(super) who: u32,
     /// `%c` where there is one, else the process id, else empty.
     pub(super) session: &'a [u8],
     /// `%v`
@@ -48,6 +51,8 @@ pub(super) struct Record<'a> {
     pub(super) statement: &'a [u8],
     /// How the four texts above are written.
     pub(super) escape: Escape,
+    /// What the message says, where the reader knows it from an earlier one.
+    pub(super) told: Option<Told<'a>>,
     /// Set by a plain SQL file only: `statement` ran so often, and so long each, microseconds.
     pub(super) weight: Option<(u64, Option<u64>)>,
 }

@@ -58,13 +58,15 @@ pub(super) struct Planning {
     protocol: Protocol,
     escape: Escape,
     text: Vec<u8>,
+    /// [`Text::raw_hash`] of the text.
+    hash: u64,
     /// Whose it is: taken down once in a chunk.
     who: Option<Held>,
 }
 
 impl Planning {
     fn is_of(&self, text: Text<'_>) -> bool {
-        self.open && self.text == text.raw() && self.escape == text.escape()
+        self.open && self.hash == text.raw_hash() && self.text.len() == text.raw().len()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -93,6 +95,7 @@ impl Planning {
         self.query_id = statement.query_id;
         self.protocol = statement.protocol;
         self.escape = statement.text.escape();
+        self.hash = statement.text.raw_hash();
         self.text.clear();
         self.text.extend_from_slice(statement.text.raw());
         if self.who.is_none() {

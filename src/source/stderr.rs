@@ -2,11 +2,13 @@
 
 use super::{
     Format,
+    bodies::Bodies,
     framing::{
         CUT_RECORD, Framing, Head, MAX_RECORD_BYTES, NO_END, line_end, line_starts,
         line_starts_from_end,
     },
-    prefix::{self, Field, Heads, Level, Prefix, find_severity, infer},
+    message::{self, Told},
+    prefix::{self, Heads, Lead, Level, Prefix, Who, find_severity, infer, shape},
     record::{Receiver, Record, Severity},
     time::Clock,
 };
@@ -22,13 +24,17 @@ pub(super) static FORMAT: Format = Format {
 const NO_START: &str = "parts of a message whose start is not in the log";
 /// Reason for text that the server did not write.
 const FOREIGN: &str = "lines that are no log lines";
-/// Prefixes found anew within one chunk: a restart changes the prefix, foreign text does not need one each.
-const MAX_NEW_PREFIXES: usize = 4;
-/// Bytes from which a changed prefix is found.
-const REINFER_BYTES: usize = 64 << 10;
+/// Prefixes that a log's start may have beside its own: a restart changes the prefix.
+const MAX_OTHER_PREFIXES: usize = 4;
+/// Lines at least by which another prefix is found: foreign text does not need one each.
+const MIN_OTHER_LINES: usize = 3;
+/// Prefixes of single lines that are remembered while a chunk is read.
+const MAX_OWN_PREFIXES: usize = 64;
 
 struct Stderr {
     prefix: Prefix,
+    /// What else the start was written with.
+    others: Vec<Prefix>,
     /// Continuation lines start with a tab, as Postgres writes them; some shippers strip it.
     tabbed: bool,
     unknown_zone_minutes: i64,
@@ -52,52 +58,120 @@ fn open(head: &Head<'_>) -> Option<Box<dyn Framing>> {
     let n_bare = lines()
         .filter(|line| !line.starts_with(b"\t") && find_severity(line).is_none())
         .count();
+    let tabbed = n_tabbed > 0 || n_bare == 0;
     Some(Box::new(Stderr {
+        others: if tabbed {
+            other_prefixes(&prefix, lines())
+        } else {
+            Vec::new()
+        },
         prefix,
-        tabbed: n_tabbed > 0 || n_bare == 0,
+        tabbed,
         unknown_zone_minutes: head.options.unknown_zone_minutes,
     }))
 }
 
+/// Prefixes of the lines that do not read under the log's own.
+fn other_prefixes<'a>(own: &Prefix, lines: impl Iterator<Item = &'a [u8]>) -> Vec<Prefix> {
+    let mut clock = Clock::new(0);
+    let mut reads = |prefix: &Prefix, line: &[u8]| prefix.read(line, &mut clock).is_some();
+    let mut rest: Vec<&[u8]> = lines
+        .filter(|line| !line.starts_with(b"\t") && find_severity(line).is_some())
+        .filter(|line| !reads(own, line))
+        .collect();
+    let mut others = Vec::new();
+    while rest.len() >= MIN_OTHER_LINES
+        && others.len() < MAX_OTHER_PREFIXES
+        && let Some(prefix) = infer(&rest.join(&b'\n'))
+    {
+        rest.retain(|line| !reads(&prefix, line));
+        others.push(prefix);
+    }
+    others
+}
+
+/// The head of a line, and where its prefix has the time. Depends on the line and the input's start alone, so that it is the same wherever
+/// chunks end.
+type Found = (prefix::Head, prefix::TimePlace);
+
 impl Stderr {
-    /// Whether a line starts a message of its own: by the prefix, or by its level where the prefix has changed.
-    fn starts_message(&self, line: &[u8], clock: &mut Clock) -> bool {
-        if line.first() == Some(&b'\t') && self.tabbed {
-            return false;
+    /// The head of a line: by the input's prefix, by one that its start has beside it, or by one that a restart brought later.
+    fn head(&self, line: &[u8], clock: &mut Clock, own: &mut OwnPrefixes) -> Option<Found> {
+        let known = std::iter::once(&self.prefix).chain(&self.others);
+        for prefix in known {
+            if let Some(head) = prefix.read(line, clock) {
+                return Some((head, prefix.time_place()));
+            }
         }
-        let level = match self.prefix.read(line, clock) {
-            Some(head) => Some(head.level),
-            None if self.tabbed => find_severity(line).map(|(level, _, _)| level),
-            None => None,
-        };
-        level.is_some_and(|level| level.severity().is_some())
+        if self.tabbed {
+            own.head(line, clock)
+        } else {
+            None
+        }
+    }
+
+    /// Where in `starts` a line starts a message of its own.
+    fn find_start(&self, block: &[u8], mut starts: impl Iterator<Item = usize>) -> Option<usize> {
+        let mut clock = Clock::new(0);
+        let mut own = OwnPrefixes::default();
+        starts.find(|start| {
+            let (end, next) = line_end(block, *start);
+            let line = &block[*start..end];
+            let is_whole = next > end;
+            if line.first() == Some(&b'\t') && self.tabbed {
+                return false;
+            }
+            // of a line that is not all there yet, an empty message may be more than that
+            (is_whole || line.last() != Some(&b':'))
+                && self
+                    .head(line, &mut clock, &mut own)
+                    .is_some_and(|(head, _)| head.level.severity().is_some())
+        })
+    }
+}
+
+/// Prefixes that single lines were found to have.
+#[derive(Default)]
+struct OwnPrefixes {
+    by_shape: Vec<(String, Prefix)>,
+}
+
+impl OwnPrefixes {
+    fn head(&mut self, line: &[u8], clock: &mut Clock) -> Option<Found> {
+        let shape = shape(line)?;
+        if let Some((_, prefix)) = self.by_shape.iter().find(|(known, _)| *known == shape)
+            && let Some(head) = prefix.read(line, clock)
+        {
+            return Some((head, prefix.time_place()));
+        }
+        let prefix = infer(line)?;
+        let found = (prefix.read(line, clock)?, prefix.time_place());
+        if *prefix.text() == shape && self.by_shape.len() < MAX_OWN_PREFIXES {
+            self.by_shape.push((shape, prefix));
+        }
+        Some(found)
     }
 }
 
 impl Framing for Stderr {
     fn last_start(&self, block: &[u8]) -> Option<usize> {
-        let mut clock = Clock::new(0);
-        line_starts_from_end(block).find(|start| {
-            self.starts_message(&block[*start..line_end(block, *start).0], &mut clock)
-        })
+        self.find_start(block, line_starts_from_end(block))
     }
 
     fn first_start(&self, block: &[u8]) -> Option<usize> {
-        let mut clock = Clock::new(0);
-        line_starts(block).find(|start| {
-            self.starts_message(&block[*start..line_end(block, *start).0], &mut clock)
-        })
+        self.find_start(block, line_starts(block))
     }
 
     fn read(&self, chunk: &[u8], receiver: &mut dyn Receiver) {
         let mut reader = Reader {
             stderr: self,
             chunk,
-            new_prefixes: Vec::new(),
+            own: OwnPrefixes::default(),
             clock: Clock::new(self.unknown_zone_minutes),
             group: None,
             previous: None,
             heads: Heads::new(self.prefix.time_place()),
+            bodies: Bodies::default(),
             receiver,
         };
         reader.run();
@@ -117,13 +191,14 @@ struct Span {
 
 /// A message and what belongs to it.
 #[derive(Debug, Clone, Copy)]
-struct Group {
+struct Group<'a> {
     line: u64,
-    /// Where its first line starts.
-    at: usize,
-    head: prefix::Head,
+    who: u32,
+    time_us: i64,
     severity: Severity,
     message: Span,
+    /// What the message says, if it says it as most do.
+    told: Option<Told<'a>>,
     detail: Span,
     context: Span,
     statement: Span,
@@ -133,21 +208,30 @@ struct Group {
 struct Reader<'a> {
     stderr: &'a Stderr,
     chunk: &'a [u8],
-    /// Prefixes that this chunk was found to have beside the input's own.
-    new_prefixes: Vec<Prefix>,
+    own: OwnPrefixes,
     clock: Clock,
-    group: Option<Group>,
+    group: Option<Group<'a>>,
     /// The last line's start and head: the parts of a message start alike to the last byte.
-    previous: Option<(usize, prefix::Head)>,
+    previous: Option<(usize, Lead)>,
     /// Heads of earlier lines: one session's lines start alike, but for the time.
     heads: Heads<'a>,
+    /// Messages that come again and again.
+    bodies: Bodies<'a>,
     receiver: &'a mut dyn Receiver,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn run(&mut self) {
         let (mut at, mut line) = (0, 0);
         while at < self.chunk.len() {
+            let lead = self.known_lead(at);
+            if let Some(lead) = lead
+                && let Some((end, n_lines)) = self.known_message(at, &lead, line)
+            {
+                at = end + 1;
+                line += n_lines;
+                continue;
+            }
             let (first_end, mut next) = line_end(self.chunk, at);
             let (mut end, mut n_lines) = (first_end, 1);
             while self.stderr.tabbed && self.chunk.get(next) == Some(&b'\t') {
@@ -159,7 +243,7 @@ impl Reader<'_> {
                 self.receiver
                     .skipped(NO_END, line, &self.chunk[at..first_end]);
             } else {
-                self.line(at, first_end, end, line);
+                self.line(at, first_end, end, line, lead);
             }
             at = next;
             line += n_lines;
@@ -168,55 +252,65 @@ impl Reader<'_> {
     }
 
     /// A line with its continuation lines, up to `end`.
-    fn line(&mut self, at: usize, first_end: usize, end: usize, line: u64) {
-        let same = self.same_head(at, first_end);
-        let is_same = same.is_some();
-        let Some(head) = same.or_else(|| self.head(at, first_end)) else {
+    fn line(&mut self, at: usize, first_end: usize, end: usize, line: u64, known: Option<Lead>) {
+        let Some(lead) = known.or_else(|| self.lead(at, first_end)) else {
             return self.foreign(at, end, line);
         };
-        self.previous = Some((at, head));
-        match head.level.severity() {
+        let previous = self.previous.replace((at, lead));
+        match lead.level.severity() {
             Some(severity) => {
                 self.finish_group();
-                let message = self.span(at + head.message, end, line);
-                self.group = Some(Group {
-                    line,
-                    at,
-                    head,
-                    severity,
-                    message,
-                    detail: Span::default(),
-                    context: Span::default(),
-                    statement: Span::default(),
-                    last: head.level,
-                });
+                let message = self.span(at + lead.message, end, line);
+                let told = self.understand(&lead, severity, message, end);
+                self.start_group(&lead, severity, line, message, told);
             }
-            None if is_same && self.group.is_some() || self.is_of_group(&head, at) => {
-                self.secondary(&head, at, end, line);
-            }
+            None if self.is_of_group(&lead) => self.secondary(&lead, at, end, line),
             None => {
-                self.previous = None;
+                self.previous = previous;
                 self.receiver.skipped(NO_START, line, &self.chunk[at..end]);
             }
         }
     }
 
+    fn start_group(
+        &mut self,
+        lead: &Lead,
+        severity: Severity,
+        line: u64,
+        message: Span,
+        told: Option<Told<'a>>,
+    ) {
+        self.group = Some(Group {
+            line,
+            who: lead.who,
+            time_us: lead.time_us,
+            severity,
+            message,
+            told,
+            detail: Span::default(),
+            context: Span::default(),
+            statement: Span::default(),
+            last: lead.level,
+        });
+    }
+
     /// Whether a line is the same session's as the group.
-    fn is_of_group(&self, head: &prefix::Head, at: usize) -> bool {
-        self.group.as_ref().is_some_and(|group| {
-            session(&self.chunk[group.at..], &group.head) == session(&self.chunk[at..], head)
-        })
+    fn is_of_group(&self, lead: &Lead) -> bool {
+        let session = |number: u32| self.heads.who(number).session;
+        self.group
+            .as_ref()
+            .is_some_and(|group| group.who == lead.who || session(group.who) == session(lead.who))
     }
 
     /// A part of the group's message.
-    fn secondary(&mut self, head: &prefix::Head, at: usize, end: usize, line: u64) {
-        if head.level == Level::OtherSecondary {
+    fn secondary(&mut self, lead: &Lead, at: usize, end: usize, line: u64) {
+        if lead.level == Level::OtherSecondary {
             return;
         }
-        let span = self.span(at + head.message, end, line);
+        let span = self.span(at + lead.message, end, line);
         if let Some(group) = &mut self.group {
-            group.last = head.level;
-            match head.level {
+            group.last = lead.level;
+            match lead.level {
                 Level::Detail => group.detail = span,
                 Level::Context => group.context = span,
                 Level::Statement => group.statement = span,
@@ -245,53 +339,73 @@ impl Reader<'_> {
         }
     }
 
-    /// The prefix of the line at `at..end`, if it is the last line's.
-    fn same_head(&self, at: usize, end: usize) -> Option<prefix::Head> {
-        let (previous, head) = self.previous.as_ref()?;
-        let line = &self.chunk[at..end];
-        let same = &self.chunk[*previous..previous + head.prefix_len];
-        if same.is_empty() || !line.starts_with(same) {
-            return None;
+    /// The head of the line at `at`, if the last line or another one started alike.
+    fn known_lead(&mut self, at: usize) -> Option<Lead> {
+        let text = &self.chunk[at..];
+        if let Some((previous, lead)) = &self.previous
+            && lead.prefix_len > 0
+            && let same = &self.chunk[*previous..previous + lead.prefix_len]
+            && text.starts_with(same)
+            && let Some((level, len)) = prefix::level(&text[same.len()..])
+        {
+            return Some(Lead {
+                level,
+                message: same.len() + len,
+                ..*lead
+            });
         }
-        let (level, len) = prefix::level(&line[same.len()..])?;
-        let mut next = *head;
-        next.level = level;
-        next.message = same.len() + len;
-        Some(next)
+        self.heads.find(text, &mut self.clock)
     }
 
-    /// The prefix of the line at `at..end`: one seen before, the input's, or one that a restart brought.
-    fn head(&mut self, at: usize, end: usize) -> Option<prefix::Head> {
+    /// The head of the line at `at..end`.
+    fn lead(&mut self, at: usize, end: usize) -> Option<Lead> {
         let line = &self.chunk[at..end];
-        if let Some(head) = self.heads.find(line, &mut self.clock) {
-            return Some(head);
+        // the end of the line matters to a message without text
+        if let Some(lead) = self.heads.find(line, &mut self.clock) {
+            return Some(lead);
         }
-        if let Some(head) = self.stderr.prefix.read(line, &mut self.clock) {
-            self.heads.keep(line, &head);
-            return Some(head);
-        }
-        for prefix in &self.new_prefixes {
-            if let Some(head) = prefix.read(line, &mut self.clock) {
-                return Some(head);
-            }
-        }
-        self.changed_prefix(at, end)
+        let (head, place) = self.stderr.head(line, &mut self.clock, &mut self.own)?;
+        Some(self.heads.keep(line, &head, place))
     }
 
-    fn changed_prefix(&mut self, at: usize, end: usize) -> Option<prefix::Head> {
-        let line = &self.chunk[at..end];
-        if self.new_prefixes.len() >= MAX_NEW_PREFIXES || !self.stderr.tabbed {
+    /// Takes the message of the line at `at` if its like was there before. Gives where it ends, and its lines.
+    fn known_message(&mut self, at: usize, lead: &Lead, line: u64) -> Option<(usize, u64)> {
+        if lead.level != Level::Log {
             return None;
         }
-        find_severity(line)?;
-        let sample = &self.chunk[at..self.chunk.len().min(at + REINFER_BYTES)];
-        let prefix = [infer(sample), infer(line)]
-            .into_iter()
-            .flatten()
-            .find(|prefix| prefix.read(line, &mut self.clock).is_some())?;
-        let head = prefix.read(line, &mut self.clock);
-        self.new_prefixes.push(prefix);
-        head
+        let start = at + lead.message;
+        let (duration_us, len) = message::behind_duration(&self.chunk[start..])?;
+        let body = self.bodies.find(lead.who, &self.chunk[start + len..])?;
+        let end = start + len + body.len();
+        let (n_lines, told) = (body.n_lines, body.told);
+        self.previous = Some((at, *lead));
+        self.finish_group();
+        let told = Told {
+            duration_us,
+            ..told
+        };
+        self.start_group(lead, Severity::Log, line, Span { start, end }, Some(told));
+        Some((end, n_lines))
+    }
+
+    /// What a message says, if it says it as most do; remembers it for when it comes again.
+    fn understand(
+        &mut self,
+        lead: &Lead,
+        severity: Severity,
+        span: Span,
+        end: usize,
+    ) -> Option<Told<'a>> {
+        let message = &self.chunk[span.start..span.end];
+        let (_, len) = message::behind_duration(message).filter(|_| severity == Severity::Log)?;
+        let mut told = message::told(message, self.escape())?;
+        told.text = told.text.hashed();
+        // the whole of it, not cut
+        if self.stderr.tabbed && span.end == end {
+            let bytes = &self.chunk[span.start + len..=end];
+            self.bodies.learn(lead.who, bytes, told);
+        }
+        Some(told)
     }
 
     /// The text at `start..end`, cut to what is used of it.
@@ -311,41 +425,41 @@ impl Reader<'_> {
         let Some(group) = self.group.take() else {
             return;
         };
-        let line = &self.chunk[group.at..];
-        let get = |field| group.head.get(line, field);
         let text = |span: &Span| &self.chunk[span.start..span.end];
-        let (state, message) = sqlstate(text(&group.message));
+        let (state, message) = match group.told {
+            Some(_) => (None, text(&group.message)),
+            None => sqlstate(text(&group.message)),
+        };
+        let who: &Who<'_> = self.heads.who(group.who);
         let record = Record {
             line: group.line,
-            time_us: group.head.time_us,
-            session: session(line, &group.head),
-            transaction: get(Field::Transaction),
-            user: get(Field::User),
-            database: get(Field::Database),
-            application: get(Field::Application),
-            query_id: number(get(Field::QueryId)),
+            time_us: group.time_us,
+            who: who.number,
+            session: who.session,
+            transaction: who.transaction,
+            user: who.user,
+            database: who.database,
+            application: who.application,
+            query_id: number(who.query_id),
             severity: group.severity,
-            sqlstate: state.unwrap_or(get(Field::SqlState)),
+            sqlstate: state.unwrap_or(who.sqlstate),
             message,
             detail: text(&group.detail),
             context: text(&group.context),
             statement: text(&group.statement),
-            escape: if self.stderr.tabbed {
-                Escape::Tabs
-            } else {
-                Escape::None
-            },
+            escape: self.escape(),
+            told: group.told,
             weight: None,
         };
         self.receiver.record(&record);
     }
-}
 
-/// What tells sessions apart: `%c`, else the process id.
-fn session<'a>(line: &'a [u8], head: &prefix::Head) -> &'a [u8] {
-    match head.get(line, Field::Session) {
-        b"" => head.get(line, Field::Process),
-        session => session,
+    fn escape(&self) -> Escape {
+        if self.stderr.tabbed {
+            Escape::Tabs
+        } else {
+            Escape::None
+        }
     }
 }
 

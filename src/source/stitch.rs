@@ -3,10 +3,11 @@
 use hashbrown::HashMap;
 
 use super::{
-    assemble::{Sessions, give_up, lone, more_time, with_duration},
+    assemble::{give_up, lone, more_time, with_duration},
     held::Held,
     plans::{EarlyPlan, Recent},
     session::{Bares, Next, Planned, Session},
+    sessions::Sessions,
 };
 use crate::workload::{Event, Origin, Sink};
 
@@ -85,7 +86,7 @@ impl Stitcher {
         let bound = self.carried.len() > MAX_CARRIED;
         let mut tells = Vec::new();
         let mut latest = HashMap::default();
-        for (name, session) in sessions {
+        for (name, session) in sessions.into_all() {
             let before = self.carried.remove(&name).unwrap_or_default();
             self.n_bytes -= before.n_bytes();
             let after = join(before, session, &mut tells);

@@ -44,6 +44,7 @@ pub(crate) struct Skeleton {
     text: Vec<u8>,
     gaps: Vec<Gap>,
     has_comment: bool,
+    hash: u64,
 }
 
 impl Skeleton {
@@ -78,7 +79,13 @@ impl Skeleton {
             }
         }
         self.text.extend_from_slice(&sql[scan.copied..]);
-        Some(xxh3_64(&self.text))
+        self.hash = xxh3_64(&self.text);
+        Some(self.hash)
+    }
+
+    /// Hash of the last text that was read.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// What was left out, in order.

@@ -40,6 +40,8 @@ pub struct Statement<'a> {
     pub origin: Origin,
     /// Log time, microseconds since the epoch; with a duration it is the end, else the start. 0 when the prefix has no time.
     pub time_us: i64,
+    /// Until the sink is appended, equal numbers mean equal session, user, database and application; 0 says nothing.
+    pub who: u32,
     /// Session: `%c` where there is one, else `%p`, else a constant.
     pub session: &'a [u8],
     /// Virtual transaction id `%v`.

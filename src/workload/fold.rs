@@ -107,7 +107,19 @@ pub struct Fold {
     renumber: Renumber,
     /// Numbers of the appended fold's sessions here.
     session_numbers: Vec<u32>,
+    /// Clients and sessions by [`Statement::who`].
+    people: Vec<Person>,
 }
+
+/// What a reader's number for a writer means here.
+#[derive(Debug, Clone, Copy)]
+struct Person {
+    client: Option<u32>,
+    session: Option<u32>,
+}
+
+/// Numbers of writers that are looked at.
+const MAX_PEOPLE: usize = 1 << 16;
 
 impl Default for Fold {
     /// A fold for a later chunk; see [`Fold::leading`]. It finishes by itself too, only its memory is not bounded until then.
@@ -173,7 +185,57 @@ impl Fold {
             sent: Vec::new(),
             renumber: Renumber::default(),
             session_numbers: Vec::new(),
+            people: Vec::new(),
         }
+    }
+
+    /// What is remembered of a statement's writer; `None` where the reader gave no number.
+    fn person(&mut self, statement: &Statement<'_>) -> Option<&mut Person> {
+        let who = statement.who as usize;
+        if who == 0 || who >= MAX_PEOPLE {
+            return None;
+        }
+        if self.people.len() <= who {
+            let nobody = Person {
+                client: None,
+                session: None,
+            };
+            self.people.resize(who + 1, nobody);
+        }
+        Some(&mut self.people[who])
+    }
+
+    fn client(&mut self, statement: &Statement<'_>) -> u32 {
+        if let Some(Person {
+            client: Some(client),
+            ..
+        }) = self.person(statement)
+        {
+            return *client;
+        }
+        let client =
+            self.symbols
+                .intern_client(statement.user, statement.database, statement.application);
+        if let Some(person) = self.person(statement) {
+            person.client = Some(client);
+        }
+        client
+    }
+
+    /// The number of a statement's session, and whether it is new.
+    fn session(&mut self, statement: &Statement<'_>) -> (u32, bool) {
+        if let Some(Person {
+            session: Some(session),
+            ..
+        }) = self.person(statement)
+        {
+            return (*session, false);
+        }
+        let (session, is_new) = self.symbols.intern_session(statement.session);
+        if let Some(person) = self.person(statement) {
+            person.session = Some(session);
+        }
+        (session, is_new)
     }
 
     /// Ends the fold. `inputs` are the files in the order of their numbers; what they covered is filled in.
@@ -232,13 +294,13 @@ impl Fold {
         if let Some((step, place)) = self.recorded(statement, 1)
             && !matches!(self.mode, Mode::Leading(None) | Mode::Following(None))
         {
-            self.execution(step, place, statement.session);
+            self.execution(step, place, statement);
         }
     }
 
     /// Counts a statement as `n_calls` executions; what windows need to know of it, unless there are too many fingerprints.
     fn recorded(&mut self, statement: &Statement<'_>, n_calls: u64) -> Option<(Step, Place)> {
-        let slot = self.understood(statement.text);
+        let slot = self.understood(statement.who, statement.text);
         self.cover(statement.origin).statement(statement, n_calls);
         let query = self.templates.get(slot).query;
         if query == NO_QUERY {
@@ -247,9 +309,7 @@ impl Fold {
             self.let_go.add(n_calls, total_us);
             return None;
         }
-        let client =
-            self.symbols
-                .intern_client(statement.user, statement.database, statement.application);
+        let client = self.client(statement);
         self.live(query, statement.text);
         let template = self.templates.get(slot);
         let statistics = self.statistics[query as usize].get_or_insert_default();
@@ -297,8 +357,8 @@ impl Fold {
     }
 
     /// Hands the execution at hand to the windows, or keeps it for them.
-    fn execution(&mut self, mut step: Step, place: Place, session: &[u8]) {
-        let (number, is_new) = self.symbols.intern_session(session);
+    fn execution(&mut self, mut step: Step, place: Place, statement: &Statement<'_>) {
+        let (number, is_new) = self.session(statement);
         step.session = number;
         let values = std::mem::take(&mut self.values);
         self.keep_or_run(step, place, &values);
@@ -349,6 +409,7 @@ impl Fold {
             return false;
         }
         self.sessions_since_check = 0;
+        self.people.clear();
         let live = self.symbols.live_sessions();
         let context = Context {
             known: &self.known,
@@ -379,6 +440,7 @@ impl Fold {
         let Mode::Leading(Some(windows)) = &mut self.mode else {
             return;
         };
+        self.people.clear();
         let live = self.symbols.live_sessions();
         let context = Context {
             known: &self.known,
@@ -390,12 +452,12 @@ impl Fold {
     }
 
     /// Finds out what a text is: the query it is an instance of, its operands and its tags.
-    fn understood(&mut self, text: Text<'_>) -> Slot {
-        match self.templates.look_up(text) {
+    fn understood(&mut self, who: u32, text: Text<'_>) -> Slot {
+        match self.templates.look_up(who, text) {
             Lookup::Known(slot) => slot,
             Lookup::Commented(hash) => {
                 let tags = self.tags(text.decode(&mut Vec::new()));
-                self.templates.tag(hash, tags)
+                self.templates.tag(who, text, hash, tags)
             }
             Lookup::New(fingerprint, hash) => {
                 let mut scratch = Vec::new();
@@ -412,7 +474,7 @@ impl Fold {
 
     /// More time of a call that is counted elsewhere; a statement that was prepared and not run at once.
     fn more_time(&mut self, statement: &Statement<'_>) {
-        let slot = self.understood(statement.text);
+        let slot = self.understood(statement.who, statement.text);
         let query = self.templates.get(slot).query;
         if query == NO_QUERY {
             return;
@@ -530,6 +592,8 @@ impl Fold {
         self.covers.clear();
         self.activity.later.clear();
         self.symbols.clear_sessions();
+        self.people.clear();
+        self.templates.forget_writers();
         if self.known.len() > MAX_LOCAL_QUERIES || self.symbols.n_names() > MAX_LOCAL_NAMES {
             let is_counting = matches!(self.mode, Mode::Following(None));
             *self = Self::default();

@@ -29,6 +29,7 @@ mod round;
 mod sessions;
 mod sketch;
 mod statistics;
+mod stencil;
 mod sweep;
 mod symbols;
 mod template;

@@ -1,10 +1,15 @@
-//! Raw text → fingerprint, operands and tags, in three steps of which each is tried when the one before fails: a cache of texts as logged,
-//! by one hash of their bytes; forms of texts that differ in their literals only; and the normaliser. What comes out never depends on which.
+//! Raw text → fingerprint, operands and tags, in four steps of which each is tried when the one before fails: a cache of texts as logged,
+//! by one hash of their bytes; stencils, which are texts as logged with holes for their literals; forms of texts that differ in their
+//! literals only; and the normaliser. What comes out never depends on which.
 
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Text, value::Value};
+use super::{
+    Text,
+    stencil::{Stencil, Stencils},
+    value::Value,
+};
 use crate::sql::{Fingerprint, Gap, Normaliser, OperandKind, OperandSpan, Skeleton};
 
 /// Slots of the cache of texts as a power of two: a worker's cache stays within a core's own cache.
@@ -26,10 +31,6 @@ pub(super) enum Operand {
 /// A raw text, understood.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Template {
-    hash: u64,
-    length: usize,
-    /// A text that was seen in this slot's place once. When it comes again, it takes the slot.
-    candidate: u64,
     /// Position in the fold's table of queries.
     pub(super) query: u32,
     pub(super) operands: Vec<Operand>,
@@ -57,7 +58,7 @@ struct Form {
 
 /// An operand of a form. Its place is told by the gaps of the skeleton before it.
 #[derive(Debug, Clone, Copy)]
-struct Placed {
+pub(super) struct Placed {
     start: Anchor,
     end: Anchor,
     kind: OperandKind,
@@ -66,7 +67,7 @@ struct Placed {
 
 /// So many bytes behind the end of the gap before.
 #[derive(Debug, Clone, Copy)]
-struct Anchor {
+pub(super) struct Anchor {
     n_gaps: u32,
     n_bytes: u32,
 }
@@ -95,6 +96,8 @@ impl Anchor {
 #[derive(Debug, Default)]
 pub(super) struct Templates {
     slots: Vec<Template>,
+    /// What is in the slots: apart from them, so that looking texts up in vain stays within a core's cache.
+    keys: Vec<Key>,
     /// The text that was looked up last and has no slot.
     fresh: Template,
     skeleton: Skeleton,
@@ -102,9 +105,21 @@ pub(super) struct Templates {
     kept_gaps: HashMap<u64, Box<[u32]>, foldhash::fast::FixedState>,
     /// By hash of a skeleton and of the numbers that stay.
     forms: HashMap<u64, Form, foldhash::fast::FixedState>,
+    stencils: Stencils,
+    /// Form of the text that was looked up last, when it is known.
+    form: Option<u64>,
     normaliser: Normaliser,
     /// Takes texts that had to be unescaped.
     decoded: Vec<u8>,
+}
+
+/// Which text is in a slot.
+#[derive(Debug, Clone, Copy, Default)]
+struct Key {
+    /// Of the text: [`key_hash`]; 0 for none.
+    text: u64,
+    /// A text that was seen in this slot's place once. When it comes again, it takes the slot.
+    candidate: u64,
 }
 
 /// Where a text that was looked up is to be found.
@@ -126,24 +141,29 @@ pub(super) enum Lookup {
 }
 
 impl Templates {
-    /// Finds a text, or normalises it.
-    pub(super) fn look_up(&mut self, text: Text<'_>) -> Lookup {
+    /// Finds a text, or normalises it. `who` is its writer's number; see [`Statement::who`](super::Statement::who).
+    pub(super) fn look_up(&mut self, who: u32, text: Text<'_>) -> Lookup {
         if self.slots.is_empty() {
             self.slots.resize_with(1 << SLOT_BITS, Template::default);
+            self.keys.resize(1 << SLOT_BITS, Key::default());
         }
-        let hash = text.raw_hash();
+        let hash = key_hash(text);
         let at = slot_of(hash);
-        let slot = &self.slots[at];
-        // an empty text has length 0 like an empty slot, and its hash is not 0
-        if slot.hash == hash && slot.length == text.raw().len() {
+        if self.keys[at].text == hash {
             return Lookup::Known(Slot::Cached(at));
         }
-        self.fresh.hash = hash;
-        self.fresh.length = text.raw().len();
-        self.understand(text, hash)
+        if let Some((stencil, gaps)) = self.stencils.find(who, text)
+            && self.fresh.fill(text.raw(), stencil.spans(gaps))
+        {
+            self.fresh.query = stencil.query;
+            self.fresh.request = stencil.request;
+            self.fresh.label = stencil.label;
+            return Lookup::Known(self.settle(hash));
+        }
+        self.understand(who, text, hash)
     }
 
-    fn understand(&mut self, text: Text<'_>, hash: u64) -> Lookup {
+    fn understand(&mut self, who: u32, text: Text<'_>, hash: u64) -> Lookup {
         let mut decoded = std::mem::take(&mut self.decoded);
         let sql = text.decode(&mut decoded);
         let lookup = if self.fill_from_form(sql) {
@@ -152,6 +172,7 @@ impl Templates {
             } else {
                 self.fresh.request = 0;
                 self.fresh.label = 0;
+                self.cut_stencil(who, text, sql);
                 Lookup::Known(self.settle(hash))
             }
         } else {
@@ -167,7 +188,8 @@ impl Templates {
 
     /// Reads the operands of a text whose form is known.
     fn fill_from_form(&mut self, sql: &[u8]) -> bool {
-        let Some(key) = self.form_key(sql) else {
+        self.form = self.form_key(sql);
+        let Some(key) = self.form else {
             return false;
         };
         let Some(form) = self.forms.get(&key) else {
@@ -186,6 +208,26 @@ impl Templates {
         Some(key_of(skeleton, kept, self.skeleton.gaps(), sql))
     }
 
+    /// Makes a stencil of the text that was looked up last, whose form and tags are known.
+    fn cut_stencil(&mut self, who: u32, text: Text<'_>, sql: &[u8]) {
+        let Some((key, form)) = self.form.and_then(|key| Some((key, self.forms.get(&key)?))) else {
+            return;
+        };
+        let (gaps, kept_gaps, fresh) = (self.skeleton.gaps(), &self.kept_gaps, &self.fresh);
+        let skeleton = self.skeleton.hash();
+        self.stencils.learn(who, text, key, || {
+            let kept = kept_gaps.get(&skeleton)?;
+            let spans = form.operands.iter().map(|placed| placed.span(gaps));
+            let means = (fresh.query, fresh.request, fresh.label);
+            Stencil::of(text, sql, gaps, kept, spans, means)
+        });
+    }
+
+    /// Another part of the input: its writers have other numbers.
+    pub(super) fn forget_writers(&mut self) {
+        self.stencils.forget_writers();
+    }
+
     /// Takes down what the fold knows of the text that was found to be new, for texts of its form too.
     pub(super) fn learn(
         &mut self,
@@ -198,13 +240,23 @@ impl Templates {
         let mut decoded = std::mem::take(&mut self.decoded);
         self.add_form(text.decode(&mut decoded), query);
         self.decoded = decoded;
-        self.tag(hash, tags)
+        (self.fresh.request, self.fresh.label) = tags;
+        self.settle(hash)
     }
 
-    /// Takes down the tags (request and label) of the text that was looked up last.
-    pub(super) fn tag(&mut self, hash: u64, (request, label): (u64, u32)) -> Slot {
+    /// Takes down the tags (request and label) of the text that was looked up last, whose form is known.
+    pub(super) fn tag(
+        &mut self,
+        who: u32,
+        text: Text<'_>,
+        hash: u64,
+        (request, label): (u64, u32),
+    ) -> Slot {
         self.fresh.request = request;
         self.fresh.label = label;
+        let mut decoded = std::mem::take(&mut self.decoded);
+        self.cut_stencil(who, text, text.decode(&mut decoded));
+        self.decoded = decoded;
         self.settle(hash)
     }
 
@@ -224,6 +276,7 @@ impl Templates {
         if self.forms.len() >= MAX_FORMS {
             self.forms.clear();
             self.kept_gaps.clear();
+            self.stencils = Stencils::default();
         }
         let key = key_of(skeleton, &kept, gaps, sql);
         self.kept_gaps.insert(skeleton, kept);
@@ -233,13 +286,13 @@ impl Templates {
     /// Gives the fresh text the slot of its hash, unless it has literals and is seen for the first time: those mostly don't come again.
     fn settle(&mut self, hash: u64) -> Slot {
         let at = slot_of(hash);
-        let slot = &mut self.slots[at];
-        if !self.fresh.literals.is_empty() && slot.candidate != hash {
-            slot.candidate = hash;
+        let key = &mut self.keys[at];
+        if !self.fresh.literals.is_empty() && key.candidate != hash {
+            key.candidate = hash;
             return Slot::Fresh;
         }
-        self.fresh.candidate = slot.candidate;
-        std::mem::swap(slot, &mut self.fresh);
+        key.text = hash;
+        std::mem::swap(&mut self.slots[at], &mut self.fresh);
         Slot::Cached(at)
     }
 
@@ -262,6 +315,12 @@ impl Templates {
     }
 }
 
+/// A hash of a text as logged and of its length, never 0.
+fn key_hash(text: Text<'_>) -> u64 {
+    let length = (text.raw().len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (text.raw_hash() ^ length).max(1)
+}
+
 fn slot_of(hash: u64) -> usize {
     (hash >> (64 - SLOT_BITS)) as usize
 }
@@ -275,7 +334,7 @@ fn key_of(skeleton: u64, kept: &[u32], gaps: &[Gap], sql: &[u8]) -> u64 {
 }
 
 impl Placed {
-    fn of(span: &OperandSpan, gaps: &[Gap]) -> Option<Self> {
+    pub(super) fn of(span: &OperandSpan, gaps: &[Gap]) -> Option<Self> {
         Some(Self {
             start: Anchor::of(span.start, gaps)?,
             end: Anchor::of(span.end, gaps)?,
@@ -284,7 +343,7 @@ impl Placed {
         })
     }
 
-    fn span(&self, gaps: &[Gap]) -> Option<OperandSpan> {
+    pub(super) fn span(&self, gaps: &[Gap]) -> Option<OperandSpan> {
         Some(OperandSpan {
             start: self.start.offset(gaps)? as u32,
             end: self.end.offset(gaps)? as u32,
@@ -336,17 +395,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::workload::Escape;
 
     /// What the fold would be told of a text: its query here stands for its normalised text.
     fn told(
         templates: &mut Templates,
         queries: &mut Vec<String>,
-        sql: &str,
+        (raw, escape): (&str, Escape),
     ) -> (String, Vec<String>) {
-        let text = Text::from(sql.as_bytes());
-        let slot = match templates.look_up(text) {
+        let text = Text::new(raw.as_bytes(), escape);
+        let slot = match templates.look_up(1, text) {
             Lookup::Known(slot) => slot,
-            Lookup::Commented(hash) => templates.tag(hash, (0, 0)),
+            Lookup::Commented(hash) => templates.tag(1, text, hash, (0, 0)),
             Lookup::New(_, hash) => {
                 queries.push(templates.normalised());
                 templates.learn(text, hash, queries.len() as u32 - 1, (0, 0))
@@ -364,18 +424,30 @@ mod tests {
     }
 
     fn check(texts: &[String]) {
+        for escape in [Escape::None, Escape::Tabs, Escape::Quotes] {
+            let raw = texts.iter().map(|text| match escape {
+                Escape::Tabs => text.replace('\n', "\n\t"),
+                Escape::Quotes => text.replace('"', "\"\""),
+                _ => text.clone(),
+            });
+            check_written(&raw.collect::<Vec<_>>(), escape);
+        }
+    }
+
+    fn check_written(texts: &[String], escape: Escape) {
         let mut templates = Templates::default();
         let mut queries = Vec::new();
-        for sql in texts {
-            let expected = told(&mut Templates::default(), &mut Vec::new(), sql);
-            // the second time it is a candidate, the third time cached
-            for _ in 0..3 {
-                assert_eq!(
-                    told(&mut templates, &mut queries, sql),
-                    expected,
-                    "{sql} among {texts:?}"
-                );
-            }
+        // texts follow each other as before, and each follows itself
+        let in_turn = texts.iter().chain(texts).chain(texts);
+        let again = texts.iter().flat_map(|text| [text; 3]);
+        for sql in in_turn.chain(again) {
+            let nothing = &mut Templates::default();
+            let expected = told(nothing, &mut Vec::new(), (sql, escape));
+            assert_eq!(
+                told(&mut templates, &mut queries, (sql, escape)),
+                expected,
+                "{escape:?} {sql} among {texts:?}"
+            );
         }
     }
 
@@ -405,7 +477,7 @@ mod tests {
         fn every_way_tells_the_same(
             shape in prop::collection::vec(prop::sample::select(vec![
                 "select", "a", "from t", "where", "=", "in (", ")", ",", "order by", "?", "?", "?", "-", "::numeric(", "values (", "limit", "$1", "any (array[",
-                "]", "and", "is null", "null", "/* c? */", "set", "E", ".", "cast(", "as varchar(", ";", "group by", "--?\n", "interval",
+                "]", "and", "is null", "null", "/* c? */", "set", "E", ".", "cast(", "as varchar(", ";", "group by", "--?\n", "interval", "\n", "\"c\" =", "(?)", ",?,?", "= ?;",
             ]), 0..16),
             literals in prop::collection::vec(prop::collection::vec(prop::sample::select(vec!["1", "2", "-3", "4.5", "'x'", "'it''s'", "E'\\n'", "1e5", "''"]), 16), 1..5),
         ) {

@@ -62,6 +62,12 @@ pub(in crate::source) fn infer(sample: &[u8]) -> Option<Prefix> {
     (n_matching * 100 >= lines.len() * MIN_MATCH_PERCENT).then_some(prefix)
 }
 
+/// The shape of a line's own prefix. Where the prefix that it makes reads the line, that is the one that [`infer`] finds from the line alone.
+pub(in crate::source) fn shape(line: &[u8]) -> Option<String> {
+    let (_, end, _) = find_severity(line)?;
+    Some(assign(&atoms(&line[..end])))
+}
+
 /// Of prefixes that read as many lines, one without `%q` is likelier, then one with more fields.
 fn simplicity(prefix: &str) -> (bool, usize) {
     (!prefix.contains("%q"), prefix.matches('%').count())

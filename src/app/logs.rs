@@ -22,7 +22,10 @@ use super::{
 use crate::{
     cli::{FilterArgs, LogArgs},
     source::{self, FORMATS, Input, SourceError, WRAPPINGS},
-    workload::{Event, Fact, FactKind, Fold, InputFacts, Origin, Sink, Statement, Who, Workload},
+    workload::{
+        Event, Fact, FactKind, Fold, InputFacts, Origin, PlannedBefore, Sink, Statement, Who,
+        Workload,
+    },
 };
 
 /// How often the progress bar moves.
@@ -359,6 +362,10 @@ impl<S: Sink> Sink for Filtered<S> {
 
     fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]) {
         self.inner.skipped(reason, origin, example);
+    }
+
+    fn planned_before(&mut self, planned: &[PlannedBefore]) {
+        self.inner.planned_before(planned);
     }
 
     fn append(&mut self, following: &mut Self) {

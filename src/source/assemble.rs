@@ -11,7 +11,7 @@ use super::{
     message::{self, Message, Step, Told, name_hash},
     plans::{self, EarlyPlan, Found},
     record::{Receiver, Record, Severity},
-    session::{Bares, Next, Planned, Planning, Session},
+    session::{Bares, Next, Planned, Session},
     sessions::Sessions,
 };
 use crate::workload::{
@@ -66,17 +66,6 @@ impl<'o, S: Sink> Assembler<'o, S> {
         }
     }
 
-    /// Ends the chunk: parse and bind times whose execution did not come are told by themselves.
-    pub(super) fn finish(&mut self) {
-        let plannings = self.sessions.iter_mut().map(|s| &mut s.planning);
-        let mut open: Vec<&mut Planning> =
-            plannings.filter(|planning| planning.is_open()).collect();
-        open.sort_by_key(|planning| planning.origin.line);
-        for planning in open {
-            planning.orphan(&mut self.sink);
-        }
-    }
-
     fn origin(&self, line: u64) -> Origin {
         Origin {
             file: self.file,
@@ -106,7 +95,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
         let is_first = session.first.is_none() && !self.is_first;
         session.goes_on(sink, || Next::Other);
         let (plan_us, n_parses) = if step == Step::Execute {
-            let (us, n_parses) = session.planning.take(sink, statement.text);
+            let (us, n_parses) = session.executed(sink, statement);
             (us + session.take_bares(sink), n_parses)
         } else {
             session.drop_bares(sink);
@@ -141,7 +130,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 session.drop_bares(sink);
                 statement.n_parses = u32::from(step == Step::Parse);
                 statement.text = statement.text.hashed();
-                session.planning.add(sink, statement, duration_us);
+                session.plan(sink, statement, duration_us);
             }
             Step::Simple | Step::Execute => {
                 statement.text = statement.text.hashed();
@@ -149,8 +138,7 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 session.goes_on(sink, || Next::Execution(hash));
                 session.drop_bares(sink);
                 statement.duration_us = Some(duration_us);
-                (statement.plan_us, statement.n_parses) =
-                    session.planning.take(sink, statement.text);
+                (statement.plan_us, statement.n_parses) = session.executed(sink, statement);
                 session.recent.push(statement.text.raw(), hash);
                 sink.event(&Event::Statement(*statement));
             }
@@ -574,7 +562,7 @@ impl Hashes {
     }
 }
 
-pub(super) fn more_time<S: Sink>(sink: &mut S, held: &Held, plan_us: u64) {
+fn more_time<S: Sink>(sink: &mut S, held: &Held, plan_us: u64) {
     let statement = Statement {
         plan_us,
         duration_us: None,

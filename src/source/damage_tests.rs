@@ -180,6 +180,26 @@ fn chunks_make_no_difference_to_what_fuzzing_found() {
     }
 }
 
+#[test]
+fn chunks_make_no_difference_to_anything_that_a_log_tells() {
+    for (name, log) in LOGS {
+        let told = |chunk_bytes| {
+            let options = Options {
+                chunk_bytes,
+                ..Options::default()
+            };
+            serde_json::to_value(folded(log, &options, 2).unwrap()).unwrap()
+        };
+        let whole = told(Options::default().chunk_bytes);
+        for chunk_bytes in [700, 4_000, 20_000] {
+            assert!(
+                whole == told(chunk_bytes),
+                "{name} in chunks of {chunk_bytes}"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 

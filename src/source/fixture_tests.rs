@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Cursor};
 
 use super::{Input, Options, Reading, read};
-use crate::workload::{Event, FactKind, Origin, Outcome, Sink, Statement};
+use crate::workload::{Event, FactKind, Origin, Outcome, PlannedBefore, Sink, Statement};
 
 #[derive(Debug, Default, PartialEq)]
 struct Told {
@@ -74,6 +74,8 @@ impl Sink for Told {
         self.skipped
             .push(format!("{reason}: {}: {}", origin.line, shown(example)));
     }
+
+    fn planned_before(&mut self, _planned: &[PlannedBefore]) {}
 
     fn append(&mut self, following: &mut Self) {
         let following = std::mem::take(following);

@@ -111,6 +111,16 @@ impl Held {
         }
     }
 
+    /// More parse and bind time of it, if it is the one that stands there.
+    pub(super) fn planned(&mut self, origin: Origin, plan_us: u64, n_parses: u32) -> bool {
+        let is_it = self.origin == origin;
+        if is_it {
+            self.plan_us += plan_us;
+            self.n_parses += n_parses;
+        }
+        is_it
+    }
+
     /// Bytes that it keeps.
     pub(super) fn n_bytes(&self) -> usize {
         self.bytes.len()

@@ -208,7 +208,8 @@ struct Whole<S> {
 impl<S: Sink> Whole<S> {
     /// Takes over the chunk whose turn it is; gives back its sink, emptied.
     fn take_over(&mut self, mut done: Done<S>) -> S {
-        self.stitcher.next_chunk(&mut self.sink, done.sessions);
+        let (sink, following) = (&mut self.sink, &mut done.sink);
+        self.stitcher.next_chunk(sink, following, done.sessions);
         self.sink.append(&mut done.sink);
         let tally = &mut self.tallies[done.file as usize];
         tally.n_records += done.tally.n_records;
@@ -259,7 +260,6 @@ impl<S: Sink> Run<'_, S> {
             let sink = spare.unwrap_or_else(new_sink);
             let mut assembler = Assembler::new(sink, self.options, chunk.file, chunk.first_line);
             chunk.framing.read(chunk.bytes(), &mut assembler);
-            assembler.finish();
             let done = Done {
                 file: chunk.file,
                 sink: assembler.sink,

@@ -39,10 +39,31 @@ pub(super) struct Session {
     pub(super) bares: Bares,
     /// Parse and bind time that waits for its execution.
     pub(super) planning: Planning,
+    /// What the chunk's first parse, bind or execution came to: an earlier chunk's parse and bind may be of the same execution.
+    pub(super) first_planned: Option<FirstPlanned>,
     /// The last executions, whose plans may come behind them.
     pub(super) recent: Recent,
     /// Plans that may belong to executions in an earlier chunk.
     pub(super) early: Vec<EarlyPlan>,
+}
+
+/// What a session's first parse, bind or execution in a chunk is about, and what came of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FirstPlanned {
+    /// Hash and length of the text.
+    pub(super) text: (u64, usize),
+    pub(super) outcome: Awaited,
+}
+
+/// What came of parse and bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// The execution is still to come.
+    Execution,
+    /// It stands there.
+    At(Origin),
+    /// Another text came: there is none.
+    Nothing,
 }
 
 /// Parse and bind time that waits for its execution. The memory of its text serves again and again.
@@ -66,7 +87,34 @@ pub(super) struct Planning {
 
 impl Planning {
     fn is_of(&self, text: Text<'_>) -> bool {
-        self.open && self.hash == text.raw_hash() && self.text.len() == text.raw().len()
+        self.open && self.key() == key(text)
+    }
+
+    /// Hash and length of its text.
+    pub(super) fn key(&self) -> (u64, usize) {
+        (self.hash, self.text.len())
+    }
+
+    /// Bytes that it keeps.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.text.len() + self.who.as_ref().map_or(0, Held::n_bytes)
+    }
+
+    /// Its time and parse messages.
+    pub(super) fn sums(&self) -> (u64, u32) {
+        (self.plan_us, self.n_parses)
+    }
+
+    /// Adds what a later chunk has of the same text.
+    pub(super) fn goes_on(&mut self, later: &Self) {
+        self.plan_us += later.plan_us;
+        self.n_parses += later.n_parses;
+    }
+
+    /// Its time is told as that of an execution that was counted without it.
+    pub(super) fn counted<S: Sink>(&mut self, sink: &mut S) {
+        self.name = 0;
+        self.orphan(sink);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -74,12 +122,7 @@ impl Planning {
     }
 
     /// Adds the time of a parse or bind to what waits for the execution of the same text.
-    pub(super) fn add<S: Sink>(
-        &mut self,
-        sink: &mut S,
-        statement: &Statement<'_>,
-        duration_us: u64,
-    ) {
+    fn add<S: Sink>(&mut self, sink: &mut S, statement: &Statement<'_>, duration_us: u64) {
         if self.is_of(statement.text) {
             self.plan_us += duration_us;
             self.n_parses += statement.n_parses;
@@ -108,7 +151,7 @@ impl Planning {
     }
 
     /// Parse and bind time of the execution of this text, and parse messages.
-    pub(super) fn take<S: Sink>(&mut self, sink: &mut S, text: Text<'_>) -> (u64, u32) {
+    fn take<S: Sink>(&mut self, sink: &mut S, text: Text<'_>) -> (u64, u32) {
         if self.is_of(text) {
             self.open = false;
             return (self.plan_us, self.n_parses);
@@ -139,6 +182,11 @@ impl Planning {
     }
 }
 
+/// Hash and length of a text.
+fn key(text: Text<'_>) -> (u64, usize) {
+    (text.raw_hash(), text.raw().len())
+}
+
 /// A plan that is held until the next record of its session.
 #[derive(Debug)]
 pub(super) enum Planned {
@@ -149,6 +197,45 @@ pub(super) enum Planned {
 }
 
 impl Session {
+    /// The time of a parse or bind, for the execution of the same text.
+    pub(super) fn plan<S: Sink>(
+        &mut self,
+        sink: &mut S,
+        statement: &Statement<'_>,
+        duration_us: u64,
+    ) {
+        let text = key(statement.text);
+        let first = self.first_planned.get_or_insert(FirstPlanned {
+            text,
+            outcome: Awaited::Execution,
+        });
+        if first.outcome == Awaited::Execution && first.text != text {
+            first.outcome = Awaited::Nothing;
+        }
+        self.planning.add(sink, statement, duration_us);
+    }
+
+    /// An execution: its parse and bind time, and parse messages.
+    pub(super) fn executed<S: Sink>(
+        &mut self,
+        sink: &mut S,
+        statement: &Statement<'_>,
+    ) -> (u64, u32) {
+        let text = key(statement.text);
+        let first = self.first_planned.get_or_insert(FirstPlanned {
+            text,
+            outcome: Awaited::Execution,
+        });
+        if first.outcome == Awaited::Execution {
+            first.outcome = if first.text == text {
+                Awaited::At(statement.origin)
+            } else {
+                Awaited::Nothing
+            };
+        }
+        self.planning.take(sink, statement.text)
+    }
+
     /// Notes that a record of the chunk says something that earlier chunks wait for.
     pub(super) fn note(&mut self, next: Next) {
         self.opening.get_or_insert(next);

@@ -45,10 +45,6 @@ impl Sessions {
         at
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.all.iter_mut().map(|(_, session)| session)
-    }
-
     /// Names and sessions.
     pub(super) fn into_all(self) -> Vec<(Vec<u8>, Session)> {
         self.all

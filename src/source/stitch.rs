@@ -3,13 +3,13 @@
 use hashbrown::HashMap;
 
 use super::{
-    assemble::{give_up, lone, more_time, with_duration},
+    assemble::{give_up, lone, with_duration},
     held::Held,
     plans::{EarlyPlan, Recent},
-    session::{Bares, Next, Planned, Session},
+    session::{Awaited, Bares, Next, Planned, Planning, Session},
     sessions::Sessions,
 };
-use crate::workload::{Event, Origin, Sink};
+use crate::workload::{Event, Origin, PlannedBefore, Sink, Statement};
 
 /// Statement text that is held from one chunk to the next, bytes; beyond that all are told without waiting any longer.
 const MAX_CARRIED_BYTES: usize = 16 << 20;
@@ -23,12 +23,15 @@ struct Carried {
     planned: Option<Held>,
     bares: Bares,
     recent: Recent,
+    /// Parse and bind time whose execution is still to come.
+    planning: Option<Planning>,
 }
 
 impl Carried {
     fn n_bytes(&self) -> usize {
         let held = [&self.started, &self.planned];
-        held.into_iter().flatten().map(Held::n_bytes).sum()
+        let held: usize = held.into_iter().flatten().map(Held::n_bytes).sum();
+        held + self.planning.as_ref().map_or(0, Planning::n_bytes)
     }
 
     fn is_empty(&self) -> bool {
@@ -36,6 +39,7 @@ impl Carried {
             && self.planned.is_none()
             && self.bares.is_empty()
             && self.recent.is_empty()
+            && self.planning.is_none()
     }
 }
 
@@ -44,6 +48,10 @@ enum Tell {
     Finished(Held, u64, i64),
     GivenUp(Held, Next),
     Planning(Held, u64),
+    /// Of an execution that was counted without it.
+    Counted(Planning),
+    /// No execution came.
+    Orphan(Planning),
     Lone(Bares),
     Plan(Held),
 }
@@ -55,18 +63,27 @@ impl Tell {
             | Self::GivenUp(held, _)
             | Self::Planning(held, _)
             | Self::Plan(held) => held.origin(),
+            Self::Counted(planning) | Self::Orphan(planning) => planning.origin,
             Self::Lone(bares) => bares.iter().next().map(|bare| bare.0).unwrap_or_default(),
         }
     }
 
-    fn tell<S: Sink>(&self, sink: &mut S) {
+    fn tell<S: Sink>(self, sink: &mut S) {
         match self {
             Self::Finished(held, duration_us, time_us) => {
-                with_duration(sink, held, *duration_us, *time_us);
+                with_duration(sink, &held, duration_us, time_us);
             }
-            Self::GivenUp(held, next) => give_up(sink, held, *next),
-            Self::Planning(held, plan_us) => more_time(sink, held, *plan_us),
-            Self::Lone(bares) => lone(sink, bares),
+            Self::GivenUp(held, next) => give_up(sink, &held, next),
+            Self::Planning(held, plan_us) => sink.event(&Event::MoreTime(Statement {
+                plan_us,
+                duration_us: None,
+                n_parses: 0,
+                name: 0,
+                ..held.statement()
+            })),
+            Self::Counted(mut planning) => planning.counted(sink),
+            Self::Orphan(mut planning) => planning.orphan(sink),
+            Self::Lone(bares) => lone(sink, &bares),
             Self::Plan(held) => sink.event(&Event::Statement(held.statement())),
         }
     }
@@ -82,20 +99,30 @@ pub(super) struct Stitcher {
 impl Stitcher {
     /// Settles what earlier chunks held, by the first records of the chunk that follows; then takes over what that chunk holds.
     /// Events go to `sink`, which has everything up to that chunk.
-    pub(super) fn next_chunk<S: Sink>(&mut self, sink: &mut S, sessions: Sessions) {
+    /// The chunk's own are in `following`.
+    pub(super) fn next_chunk<S: Sink>(
+        &mut self,
+        sink: &mut S,
+        following: &mut S,
+        sessions: Sessions,
+    ) {
         let bound = self.carried.len() > MAX_CARRIED;
-        let mut tells = Vec::new();
+        let mut found = Found::default();
         let mut latest = HashMap::default();
         for (name, session) in sessions.into_all() {
             let before = self.carried.remove(&name).unwrap_or_default();
             self.n_bytes -= before.n_bytes();
-            let after = join(before, session, &mut tells);
+            let after = join(before, session, &mut found);
             if !after.is_empty() {
                 self.n_bytes += after.n_bytes();
                 latest.insert(name, after);
             }
         }
-        tell_in_order(tells, sink);
+        tell_in_order(found.tells, sink);
+        found
+            .planned
+            .sort_unstable_by_key(|planned| (planned.origin.file, planned.origin.line));
+        following.planned_before(&found.planned);
         if bound || self.n_bytes > MAX_CARRIED_BYTES {
             self.finish(sink);
             self.n_bytes = latest.values().map(Carried::n_bytes).sum();
@@ -114,6 +141,7 @@ impl Stitcher {
             let held = [carried.planned, carried.started].into_iter().flatten();
             tells.extend(held.map(|held| Tell::GivenUp(held, Next::Other)));
             tells.push(Tell::Lone(carried.bares));
+            tells.extend(carried.planning.map(Tell::Orphan));
         }
         self.n_bytes = 0;
         tell_in_order(tells, sink);
@@ -131,8 +159,18 @@ fn tell_in_order<S: Sink>(mut tells: Vec<Tell>, sink: &mut S) {
     }
 }
 
+/// What the border of two chunks gave.
+#[derive(Default)]
+struct Found {
+    tells: Vec<Tell>,
+    /// Parse and bind time of the later chunk's executions.
+    planned: Vec<PlannedBefore>,
+}
+
 /// One session over the border of two chunks.
-fn join(mut before: Carried, mut session: Session, tells: &mut Vec<Tell>) -> Carried {
+fn join(mut before: Carried, mut session: Session, found: &mut Found) -> Carried {
+    let planning = join_planning(before.planning.take(), &mut session, found);
+    let tells = &mut found.tells;
     if let Some(opening) = session.opening
         && let Some(held) = before.planned.take()
     {
@@ -165,8 +203,18 @@ fn join(mut before: Carried, mut session: Session, tells: &mut Vec<Tell>) -> Car
         Some(_) => (session.bares, run),
         None => (together(run, session.bares, tells), Bares::default()),
     };
-    match (session.leading_to, run.planning_us()) {
-        (Some(held), Some(plan_us)) => tells.push(Tell::Planning(held, plan_us)),
+    match (session.leading_to.take(), run.planning_us()) {
+        (Some(held), Some(plan_us)) => {
+            let planned = PlannedBefore {
+                origin: held.origin(),
+                plan_us,
+                n_parses: 0,
+            };
+            if !is_still_held(&mut session, &planned) {
+                found.planned.push(planned);
+                found.tells.push(Tell::Planning(held, plan_us));
+            }
+        }
         _ if !run.is_empty() => tells.push(Tell::Lone(run)),
         _ => {}
     }
@@ -176,7 +224,53 @@ fn join(mut before: Carried, mut session: Session, tells: &mut Vec<Tell>) -> Car
         planned: before.planned,
         bares,
         recent: before.recent,
+        planning,
     }
+}
+
+/// Parse and bind time of an execution on the other side of the border. Gives what still waits for its execution.
+fn join_planning(
+    before: Option<Planning>,
+    session: &mut Session,
+    found: &mut Found,
+) -> Option<Planning> {
+    let first = session.first_planned;
+    let open = std::mem::take(&mut session.planning);
+    let open = open.is_open().then_some(open);
+    let Some(mut before) = before else {
+        return open;
+    };
+    let Some(first) = first else {
+        return Some(before);
+    };
+    match first.outcome {
+        Awaited::Execution if first.text == before.key() => {
+            before.goes_on(open.as_ref()?);
+            return Some(before);
+        }
+        Awaited::At(origin) if first.text == before.key() => {
+            let (plan_us, n_parses) = before.sums();
+            let planned = PlannedBefore {
+                origin,
+                plan_us,
+                n_parses,
+            };
+            if !is_still_held(session, &planned) {
+                found.planned.push(planned);
+                found.tells.push(Tell::Counted(before));
+            }
+        }
+        _ => found.tells.push(Tell::Orphan(before)),
+    }
+    open
+}
+
+/// Whether the execution waits for its duration: then it takes its parse and bind time along.
+fn is_still_held(session: &mut Session, planned: &PlannedBefore) -> bool {
+    session
+        .started
+        .as_mut()
+        .is_some_and(|held| held.planned(planned.origin, planned.plan_us, planned.n_parses))
 }
 
 /// A plan that belongs to an execution in an earlier chunk, or to none.

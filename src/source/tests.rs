@@ -6,7 +6,7 @@ use std::io::Cursor;
 use proptest::prelude::*;
 
 use super::{Input, Options, Reading, read};
-use crate::workload::{Event, FactKind, Origin, Outcome, Protocol, Sink};
+use crate::workload::{Event, FactKind, Origin, Outcome, PlannedBefore, Protocol, Sink};
 
 /// Keeps events as lines of text.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -71,6 +71,8 @@ impl Sink for Collected {
     fn skipped(&mut self, reason: &'static str, origin: Origin, _example: &[u8]) {
         self.skipped.entry(reason).or_insert((0, origin.line)).0 += 1;
     }
+
+    fn planned_before(&mut self, _planned: &[PlannedBefore]) {}
 
     fn append(&mut self, following: &mut Self) {
         let following = std::mem::take(following);

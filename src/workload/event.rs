@@ -240,6 +240,17 @@ pub enum PoolerSide {
     Server,
 }
 
+/// Parse and bind time that a chunk's execution had in the chunk before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedBefore {
+    /// Where the execution stands.
+    pub origin: Origin,
+    /// Parse and bind time, microseconds.
+    pub plan_us: u64,
+    /// Parse messages.
+    pub n_parses: u32,
+}
+
 /// Takes events from a source. States of adjacent chunks append to each other in input order, so that chunks can be read in parallel.
 pub trait Sink: Send + Sized {
     /// One event, in input order within a chunk.
@@ -247,6 +258,10 @@ pub trait Sink: Send + Sized {
 
     /// Something that could not be used: `reason` is the key under which counts add up, `example` a short raw excerpt (redacted on output).
     fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]);
+
+    /// Executions of this chunk, by their places in order, took more time before they started than they were told with. Sums are told
+    /// apart ([`Event::MoreTime`]); this is for who needs to know when each started.
+    fn planned_before(&mut self, planned: &[PlannedBefore]);
 
     /// Appends the state of the chunk that follows directly. `following` is left empty, to serve for another chunk: what only saves
     /// work (caches, buffers) stays in it.

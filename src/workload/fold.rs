@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    Event, Fact, FactKind, InputFacts, LetGo, Origin, Outcome, Pace, Protocol, Sink, SkipCount,
-    Statement, Text, Who, Workload,
+    Event, Fact, FactKind, InputFacts, LetGo, Origin, Outcome, Pace, PlannedBefore, Protocol, Sink,
+    SkipCount, Statement, Text, Who, Workload,
     activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
     known::{Known, NO_QUERY, TOO_MANY_QUERIES},
@@ -688,6 +688,22 @@ impl Sink for Fold {
         skip.n += 1;
         if skip.first.is_none() {
             skip.first = Some((origin, clipped(example, MAX_EXAMPLE_BYTES)));
+        }
+    }
+
+    fn planned_before(&mut self, planned: &[PlannedBefore]) {
+        let Mode::Following(Some(kept)) = &mut self.mode else {
+            return;
+        };
+        if planned.is_empty() {
+            return;
+        }
+        let place = |origin: Origin| (origin.file, origin.line);
+        for Deferred { step, .. } in &mut kept.deferred {
+            let at = planned.binary_search_by_key(&place(step.origin), |p| place(p.origin));
+            if let Ok(at) = at {
+                step.planned_before(planned[at].plan_us, planned[at].n_parses);
+            }
         }
     }
 

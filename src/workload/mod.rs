@@ -45,7 +45,8 @@ pub use chain::{Chains, SideBySide};
 pub use coverage::Coverage;
 pub use difference::{Reading, difference};
 pub use event::{
-    Event, Fact, FactKind, Origin, Outcome, PoolerSide, Protocol, Sink, Statement, Who,
+    Event, Fact, FactKind, Origin, Outcome, PlannedBefore, PoolerSide, Protocol, Sink, Statement,
+    Who,
 };
 pub use fold::Fold;
 pub use incidents::{Incidents, Measured, PoolerFacts, Times};

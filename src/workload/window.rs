@@ -68,6 +68,17 @@ pub(super) struct Step {
     pub(super) named: Named,
 }
 
+impl Step {
+    /// Parse and bind came before the part of the log that told the execution.
+    pub(super) fn planned_before(&mut self, plan_us: u64, n_parses: u32) {
+        let us = i64::try_from(plan_us).unwrap_or(i64::MAX);
+        self.start_us = self.start_us.saturating_sub(us);
+        let named_us = u32::try_from(plan_us).unwrap_or(u32::MAX);
+        self.named.plan_us = self.named.plan_us.saturating_add(named_us);
+        self.named.parsed |= n_parses > 0;
+    }
+}
+
 /// Where a step belongs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {

@@ -76,8 +76,8 @@ fn other_prefixes<'a>(own: &Prefix, lines: impl Iterator<Item = &'a [u8]>) -> Ve
     let mut clock = Clock::new(0);
     let mut reads = |prefix: &Prefix, line: &[u8]| prefix.read(line, &mut clock).is_some();
     let mut rest: Vec<&[u8]> = lines
-        .filter(|line| !line.starts_with(b"\t") && find_severity(line).is_some())
-        .filter(|line| !reads(own, line))
+        .filter(|line| !line.starts_with(b"\t") && !reads(own, line))
+        .filter(|line| find_severity(line).is_some())
         .collect();
     let mut others = Vec::new();
     while rest.len() >= MIN_OTHER_LINES

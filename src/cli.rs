@@ -375,9 +375,9 @@ pub enum Redact {
 /// `pgassay plan`
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
-    /// Statement to plan
+    /// Statement to plan; or a file with a plan that EXPLAIN printed, JSON or text (- is stdin), to be explained without a server
     #[arg(
-        value_name = "QUERY",
+        value_name = "QUERY | PLAN",
         required_unless_present = "file",
         conflicts_with = "file"
     )]

@@ -1,6 +1,7 @@
-//! `pgassay plan`: the plans of statements, from a twin or from the server itself.
+//! `pgassay plan`: the plans of statements, from a twin, from the server itself or from a file, and what makes them slow.
 
 mod output;
+mod problems;
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -14,6 +15,8 @@ use crate::{
     catalog::planner::PlannerState,
     cli::{PlanArgs, PlanFormat},
     db::LivePlanner,
+    plan::Plan,
+    rules::review,
     sql::{Lexer, TokenKind},
     twin::{AddedIndex, Twin},
 };
@@ -26,11 +29,14 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// # Errors
 /// When there is nothing to plan with, or nothing to plan.
 pub(super) async fn run(args: &PlanArgs, context: &Context) -> Result<Outcome, Error> {
-    let statements = statements(args)?;
-    let answer = match &args.snapshot {
-        Some(path) => of_snapshot(args, path, statements, context).await?,
-        None => Answer {
-            plans: of_server(args, statements, context).await?,
+    let answer = match (plan_file(args)?, &args.snapshot) {
+        (Some(text), _) => Answer {
+            plans: vec![of_file(args, &text)?],
+            ..Answer::default()
+        },
+        (None, Some(path)) => of_snapshot(args, path, statements(args)?, context).await?,
+        (None, None) => Answer {
+            plans: of_server(args, statements(args)?, context).await?,
             ..Answer::default()
         },
     };
@@ -207,7 +213,10 @@ fn hidden(twin: &Twin, args: &PlanArgs) -> Result<Vec<String>, Error> {
 /// A statement's entry in the answer. Only a lost planner ends the run.
 fn one(sql: &str, plan: Result<Value, WhatIfError>) -> Result<Value, Error> {
     match plan {
-        Ok(plan) => Ok(json!({ "sql": sql, "explain": plan, "problems": [] })),
+        Ok(plan) => {
+            let problems = Plan::from_value(&plan).map_or_else(|_| Vec::new(), |plan| review::review(&plan));
+            Ok(json!({ "sql": sql, "explain": plan, "problems": problems }))
+        }
         Err(WhatIfError::Lost(why)) => {
             Err(Error::new(ErrorKind::Server, "the planner is gone").because(why))
         }
@@ -215,31 +224,72 @@ fn one(sql: &str, plan: Result<Value, WhatIfError>) -> Result<Value, Error> {
     }
 }
 
-fn statements(args: &PlanArgs) -> Result<Vec<String>, Error> {
-    let text = match (&args.query, &args.file) {
-        (Some(query), _) => return Ok(vec![query.clone()]),
-        (None, Some(path)) => {
-            let mut text = String::new();
-            let read = if path.as_os_str() == "-" {
-                std::io::stdin()
-                    .take(MAX_FILE_BYTES)
-                    .read_to_string(&mut text)
-            } else {
-                File::open(path)
-                    .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
-            };
-            read.map_err(|error| {
-                Error::new(
-                    ErrorKind::Input,
-                    format!("cannot read \"{}\"", path_text(path)),
-                )
-                .because(error)
-            })?;
-            text
-        }
-        (None, None) => return Err(Error::new(ErrorKind::Usage, "no statement to plan")),
+/// The text of the file of a plan, where the argument names one: `-`, or a file that is there. Everything else is a statement.
+fn plan_file(args: &PlanArgs) -> Result<Option<String>, Error> {
+    let Some(name) = &args.query else {
+        return Ok(None);
     };
-    Ok(split(&text))
+    let path = Path::new(name);
+    let is_file = name == "-" || (!name.contains('\n') && path.is_file());
+    let looks_like_one = [".json", ".txt", ".plan"]
+        .iter()
+        .any(|ending| name.to_ascii_lowercase().ends_with(ending));
+    if !is_file && looks_like_one && !name.trim().contains(char::is_whitespace) {
+        return Err(Error::new(ErrorKind::Input, format!("no file \"{}\"", path_text(path))));
+    }
+    is_file.then(|| read(path)).transpose()
+}
+
+/// A plan that somebody kept.
+fn of_file(args: &PlanArgs, text: &str) -> Result<Value, Error> {
+    let name = args.query.as_deref().unwrap_or_default();
+    let plan = Plan::from_text(text).map_err(|error| {
+        Error::new(ErrorKind::Input, format!("\"{}\" holds no plan", path_text(Path::new(name))))
+            .because(error)
+            .hint("a plan is what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) or plain EXPLAIN prints; statements go into --file FILE.sql")
+    })?;
+    let explain: Value = serde_json::from_str(text).unwrap_or_default();
+    let sql = explain
+        .get("Query Text")
+        .or_else(|| explain.get(0)?.get("Query Text"))
+        .cloned()
+        .unwrap_or_default();
+    Ok(json!({
+        "sql": sql,
+        "explain": explain,
+        "problems": review::review(&plan),
+        "where_it_goes": review::where_it_goes(&plan),
+        "planning_ms": plan.planning_ms,
+        "execution_ms": plan.execution_ms,
+    }))
+}
+
+fn statements(args: &PlanArgs) -> Result<Vec<String>, Error> {
+    match (&args.query, &args.file) {
+        (Some(query), _) => Ok(vec![query.clone()]),
+        (None, Some(path)) => read(path).map(|text| split(&text)),
+        (None, None) => Err(Error::new(ErrorKind::Usage, "no statement to plan")),
+    }
+}
+
+/// A file's text; `-` is stdin.
+fn read(path: &Path) -> Result<String, Error> {
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin()
+            .take(MAX_FILE_BYTES)
+            .read_to_string(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+    };
+    read.map_err(|error| {
+        Error::new(
+            ErrorKind::Input,
+            format!("cannot read \"{}\"", path_text(path)),
+        )
+        .because(error)
+    })?;
+    Ok(text)
 }
 
 /// Statements of a file, at semicolons outside of strings, parentheses notwithstanding.

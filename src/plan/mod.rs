@@ -1,9 +1,10 @@
-//! `EXPLAIN (FORMAT JSON)` as types, and ways to walk them.
+//! What EXPLAIN answers, JSON or text, as types; and ways to walk them.
 
 mod node;
 mod parse;
+mod text;
 
-pub use node::{Plan, PlanNode};
+pub use node::{Actual, Plan, PlanNode, TriggerTime};
 pub use parse::PlanError;
 
 use std::fmt;

@@ -13,6 +13,25 @@ pub struct Plan {
     pub planning_ms: Option<f64>,
     /// `Execution Time`, ms, with ANALYZE.
     pub execution_ms: Option<f64>,
+    /// `JIT.Timing.Total`, ms.
+    pub jit_ms: Option<f64>,
+    /// Triggers that fired, with ANALYZE.
+    pub triggers: Vec<TriggerTime>,
+}
+
+/// What a trigger cost.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TriggerTime {
+    /// `Constraint Name` of a foreign key's trigger, else `Trigger Name`.
+    pub name: String,
+    /// It checks or carries out a foreign key.
+    pub of_constraint: bool,
+    /// `Relation` that it hangs on.
+    pub relation: Option<String>,
+    /// `Time`, ms.
+    pub ms: f64,
+    /// `Calls`
+    pub n_calls: f64,
 }
 
 /// One node. Names follow EXPLAIN's keys.
@@ -36,30 +55,81 @@ pub struct PlanNode {
     pub plan_rows: f64,
     /// `Plan Width`, bytes
     pub plan_width: u32,
-    /// `Actual Rows` per loop, with ANALYZE.
-    pub actual_rows: Option<f64>,
-    /// `Actual Total Time` per loop, ms, with ANALYZE.
-    pub actual_total_ms: Option<f64>,
-    /// `Actual Loops`
-    pub actual_loops: Option<f64>,
+    /// What happened, with ANALYZE.
+    pub actual: Option<Actual>,
     /// `Filter`
     pub filter: Option<String>,
     /// `Index Cond`
     pub index_cond: Option<String>,
+    /// `Join Filter`
+    pub join_filter: Option<String>,
     /// `Join Filter`, `Hash Cond`, `Merge Cond` or `Recheck Cond`, as far as present.
     pub conditions: Vec<String>,
     /// `Sort Key`
     pub sort_keys: Vec<String>,
-    /// `Rows Removed by Filter` per loop.
-    pub rows_removed_by_filter: Option<f64>,
     /// `Join Type`
     pub join_type: Option<String>,
+    /// `Strategy` of an aggregate: `Plain`, `Sorted`, `Hashed`, `Mixed`.
+    pub strategy: Option<String>,
     /// `Parent Relationship`: `Outer`, `Inner`, `SubPlan`, `InitPlan`, …
     pub parent_relationship: Option<String>,
-    /// `Shared Hit Blocks` + `Shared Read Blocks`, with BUFFERS.
-    pub shared_blocks: Option<u64>,
+    /// `Subplan Name`: `SubPlan 1`, `CTE recent`, …
+    pub subplan_name: Option<String>,
+    /// `Subplans Removed`: partitions left out at the start of execution.
+    pub n_subplans_removed: u64,
+    /// `Workers Planned`
+    pub n_workers_planned: Option<u64>,
+    /// `Workers Launched`, with ANALYZE.
+    pub n_workers_launched: Option<u64>,
     /// Children in order.
     pub children: Vec<PlanNode>,
+}
+
+/// What a node did when it ran. Counts and times of rows are means per loop, as EXPLAIN prints them; blocks and spills are of all loops.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Actual {
+    /// `Actual Rows`
+    pub rows: f64,
+    /// `Actual Total Time`, ms; `None` with TIMING OFF.
+    pub total_ms: Option<f64>,
+    /// `Actual Loops`; 0 where the node never ran.
+    pub n_loops: f64,
+    /// `Rows Removed by Filter`
+    pub removed_by_filter: f64,
+    /// `Rows Removed by Join Filter`
+    pub removed_by_join_filter: f64,
+    /// `Rows Removed by Index Recheck`
+    pub removed_by_recheck: f64,
+    /// `Heap Fetches` of an index-only scan.
+    pub heap_fetches: f64,
+    /// `Exact Heap Blocks` of a bitmap scan.
+    pub exact_heap_blocks: f64,
+    /// `Lossy Heap Blocks` of a bitmap scan.
+    pub lossy_heap_blocks: f64,
+    /// `Sort Space Used` where its type is `Disk`, kB.
+    pub sort_disk_kb: Option<f64>,
+    /// `Hash Batches`, or the batches of a hashed aggregate.
+    pub n_batches: f64,
+    /// `Original Hash Batches`
+    pub n_original_batches: f64,
+    /// `Disk Usage` of a hashed aggregate, kB.
+    pub disk_kb: f64,
+    /// `Temp Written Blocks`, children included.
+    pub temp_written_blocks: f64,
+    /// `Shared Hit Blocks`, children included.
+    pub shared_hit_blocks: f64,
+    /// `Shared Read Blocks`, children included.
+    pub shared_read_blocks: f64,
+    /// `I/O Read Time` or `Shared I/O Read Time`, ms, children included.
+    pub read_ms: Option<f64>,
+}
+
+impl Actual {
+    /// Rows given in all loops.
+    #[must_use]
+    pub fn all_rows(&self) -> f64 {
+        self.rows * self.n_loops
+    }
 }
 
 impl Plan {

@@ -1,8 +1,10 @@
-//! Reads the JSON that `EXPLAIN (FORMAT JSON)` answers with.
+//! Reads what EXPLAIN answers: JSON here, text in its own file.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Cost, Plan, PlanNode};
+use super::{Actual, Cost, Plan, PlanNode, TriggerTime, text as lines};
 
 /// Plans nest as deep as queries do; beyond this we refuse rather than risk the stack.
 const MAX_DEPTH: usize = 500;
@@ -16,6 +18,9 @@ pub enum PlanError {
     /// JSON of another shape.
     #[error("no \"Plan\" object in the answer")]
     NoPlan,
+    /// Text without a line that names a node and its cost.
+    #[error("no line such as \"Seq Scan on t  (cost=0.00..1.00 rows=1 width=4)\"")]
+    NoNode,
     /// Nested deeper than any planner output.
     #[error("plan nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
@@ -28,6 +33,18 @@ impl Plan {
     /// When the text isn't JSON, holds no plan, or is nested absurdly deep.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
         Self::from_value(&serde_json::from_str(text)?)
+    }
+
+    /// Parses what EXPLAIN wrote in either form: JSON where the text begins like it, else lines. psql's frame around them may be there.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`]; text without a node's line too.
+    pub fn from_text(text: &str) -> Result<Self, PlanError> {
+        let text = text.trim_start_matches('\u{feff}');
+        match unframed_json(text) {
+            Some(json) => Self::from_json(&json),
+            None => lines::parse(text, MAX_DEPTH),
+        }
     }
 
     /// The same from parsed JSON.
@@ -44,8 +61,33 @@ impl Plan {
             root: node(root, 0)?,
             planning_ms: number(object, "Planning Time"),
             execution_ms: number(object, "Execution Time"),
+            jit_ms: object.pointer("/JIT/Timing/Total").and_then(|total| {
+                // 17 splits it into parts and keeps the sum beside them
+                total.as_f64().or_else(|| number(total, "Total"))
+            }),
+            triggers: triggers(object),
         })
     }
+}
+
+/// The JSON of a text that is JSON, also within psql's frame: a title, a rule, `+` where a value goes on, and a count of rows.
+fn unframed_json(text: &str) -> Option<Cow<'_, str>> {
+    let trimmed = text.trim();
+    if trimmed.starts_with(['[', '{']) {
+        return Some(Cow::Borrowed(trimmed));
+    }
+    let opens = |line: &str| matches!(line.trim_end_matches('+').trim(), "[" | "{");
+    let first = trimmed.lines().position(opens)?;
+    let is_title = |line: &str| line.contains("QUERY PLAN") || line.trim().is_empty() || line.trim_matches(['-', '+', ' ']).is_empty();
+    if !trimmed.lines().take(first).all(is_title) {
+        return None;
+    }
+    let body = trimmed.lines().skip(first).map(|line| line.trim_end());
+    let kept: Vec<&str> = body
+        .take_while(|line| !(line.starts_with('(') && line.ends_with(')')))
+        .map(|line| line.strip_suffix('+').unwrap_or(line))
+        .collect();
+    Some(Cow::Owned(kept.join("\n")))
 }
 
 fn node(value: &Value, depth: usize) -> Result<PlanNode, PlanError> {
@@ -57,8 +99,6 @@ fn node(value: &Value, depth: usize) -> Result<PlanNode, PlanError> {
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let hit = number(value, "Shared Hit Blocks");
-    let read = number(value, "Shared Read Blocks");
     Ok(PlanNode {
         node_type: text(value, "Node Type").unwrap_or_default(),
         schema: text(value, "Schema"),
@@ -69,11 +109,10 @@ fn node(value: &Value, depth: usize) -> Result<PlanNode, PlanError> {
         total_cost: Cost(number(value, "Total Cost").unwrap_or_default()),
         plan_rows: number(value, "Plan Rows").unwrap_or_default(),
         plan_width: number(value, "Plan Width").unwrap_or_default() as u32,
-        actual_rows: number(value, "Actual Rows"),
-        actual_total_ms: number(value, "Actual Total Time"),
-        actual_loops: number(value, "Actual Loops"),
+        actual: actual(value),
         filter: text(value, "Filter"),
         index_cond: text(value, "Index Cond"),
+        join_filter: text(value, "Join Filter"),
         conditions: ["Join Filter", "Hash Cond", "Merge Cond", "Recheck Cond"]
             .iter()
             .filter_map(|key| text(value, key))
@@ -87,15 +126,63 @@ fn node(value: &Value, depth: usize) -> Result<PlanNode, PlanError> {
                     .collect()
             })
             .unwrap_or_default(),
-        rows_removed_by_filter: number(value, "Rows Removed by Filter"),
         join_type: text(value, "Join Type"),
+        strategy: text(value, "Strategy"),
         parent_relationship: text(value, "Parent Relationship"),
-        shared_blocks: hit.map(|hit| (hit + read.unwrap_or_default()) as u64),
+        subplan_name: text(value, "Subplan Name"),
+        n_subplans_removed: number(value, "Subplans Removed").unwrap_or_default() as u64,
+        n_workers_planned: number(value, "Workers Planned").map(|n| n as u64),
+        n_workers_launched: number(value, "Workers Launched").map(|n| n as u64),
         children: children
             .iter()
             .map(|child| node(child, depth + 1))
             .collect::<Result<_, _>>()?,
     })
+}
+
+fn actual(value: &Value) -> Option<Actual> {
+    let n_loops = number(value, "Actual Loops")?;
+    let of = |key: &str| number(value, key).unwrap_or_default();
+    let is_on_disk = text(value, "Sort Space Type").is_some_and(|kind| kind == "Disk");
+    Some(Actual {
+        rows: of("Actual Rows"),
+        total_ms: number(value, "Actual Total Time"),
+        n_loops,
+        removed_by_filter: of("Rows Removed by Filter"),
+        removed_by_join_filter: of("Rows Removed by Join Filter"),
+        removed_by_recheck: of("Rows Removed by Index Recheck"),
+        heap_fetches: of("Heap Fetches"),
+        exact_heap_blocks: of("Exact Heap Blocks"),
+        lossy_heap_blocks: of("Lossy Heap Blocks"),
+        sort_disk_kb: number(value, "Sort Space Used").filter(|_| is_on_disk),
+        n_batches: of("Hash Batches").max(of("HashAgg Batches")),
+        n_original_batches: of("Original Hash Batches"),
+        disk_kb: of("Disk Usage"),
+        temp_written_blocks: of("Temp Written Blocks"),
+        shared_hit_blocks: of("Shared Hit Blocks"),
+        shared_read_blocks: of("Shared Read Blocks"),
+        read_ms: number(value, "I/O Read Time").or_else(|| number(value, "Shared I/O Read Time")),
+    })
+}
+
+fn triggers(value: &Value) -> Vec<TriggerTime> {
+    let fired = value.get("Triggers").and_then(Value::as_array);
+    fired
+        .into_iter()
+        .flatten()
+        .map(|trigger| {
+            let constraint = text(trigger, "Constraint Name");
+            TriggerTime {
+                of_constraint: constraint.is_some(),
+                name: constraint
+                    .or_else(|| text(trigger, "Trigger Name"))
+                    .unwrap_or_default(),
+                relation: text(trigger, "Relation"),
+                ms: number(trigger, "Time").unwrap_or_default(),
+                n_calls: number(trigger, "Calls").unwrap_or_default(),
+            }
+        })
+        .collect()
 }
 
 fn text(value: &Value, key: &str) -> Option<String> {

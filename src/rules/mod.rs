@@ -30,6 +30,7 @@ mod pool_saturation;
 mod recommended;
 mod redundant_index;
 mod redundant_query;
+pub mod review;
 mod scope;
 mod sequential_round_trips;
 mod stale_statistics;

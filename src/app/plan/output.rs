@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Answer;
+use super::{Answer, problems};
 use crate::{finding::figures::bytes, report::escape};
 
 /// Cost ratio below which a changed cost is not worth a line of its own, as the planner itself calls paths equal within 1 % (`STD_FUZZ_FACTOR`).
@@ -37,10 +37,9 @@ pub(super) fn terminal(answer: &Answer) -> String {
     }
     let (mut n_changed, mut n_compared) = (0, 0);
     for plan in &answer.plans {
-        text.push_str(&format!(
-            "{}\n",
-            plain(plan["sql"].as_str().unwrap_or_default())
-        ));
+        if let Some(sql) = plan["sql"].as_str() {
+            text.push_str(&format!("{}\n", plain(sql)));
+        }
         if let Some(error) = plan.get("error") {
             text.push_str(&format!(
                 "  {}\n\n",
@@ -59,9 +58,10 @@ pub(super) fn terminal(answer: &Answer) -> String {
             is_worth_showing = is_changed;
             text.push_str(&format!("  {words}\n"));
         }
-        if is_worth_showing {
+        if is_worth_showing && root.is_object() {
             node(root, 1, &mut text);
         }
+        text.push_str(&problems::terminal(plan));
         text.push('\n');
     }
     if n_compared > 0 {
@@ -141,7 +141,7 @@ fn node(plan: &Value, depth: usize, text: &mut String) {
 }
 
 /// Names and conditions are text of the captured database.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     escape::terminal_line(text)
 }
 

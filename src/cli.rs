@@ -107,7 +107,8 @@ const PLAN_EXAMPLES: &str = "\
 Examples:
   pgassay plan --snapshot shop.pgassay 'SELECT * FROM orders WHERE customer_id = 7'
   pgassay plan --snapshot shop.pgassay --file queries.sql --format json
-  pgassay plan --snapshot shop.pgassay --as 17 --file queries.sql       # preview of a newer major version";
+  pgassay plan --snapshot shop.pgassay --as 17 --file queries.sql       # preview of a newer major version
+  pgassay plan plan.json                                                # what makes a plan slow that EXPLAIN (ANALYZE, BUFFERS) printed";
 
 const MIGRATE_EXAMPLES: &str = "\
 Examples:

@@ -31,6 +31,7 @@ pub use model::{
     Advice, Candidate, PricedCondition, PricedQuery, PricedRewrite, Reason, Recommendation,
     RewrittenCondition, WhyNot,
 };
+pub(crate) use selectivity::equal as equal_share;
 pub use size::btree_bytes;
 pub use special::extension_of;
 pub use what_if::{NoPlanner, PlannedQuery, WhatIf, WhatIfError};

@@ -51,7 +51,7 @@ pub(super) fn of_predicate(
 }
 
 /// Share of rows equal to `constant`, or to an average value.
-pub(super) fn equal(column: &Column, n_rows: f64, constant: Option<&str>) -> f64 {
+pub(crate) fn equal(column: &Column, n_rows: f64, constant: Option<&str>) -> f64 {
     let Some(stats) = &column.stats else {
         return if column.type_name == "boolean" {
             0.5

@@ -121,6 +121,7 @@ pub fn diagnose(
         checks::privileges,
         logging::durations,
         logging::prefix,
+        logging::plans,
         checks::query_ids,
         checks::io_timing,
         checks::usage_window,
@@ -181,6 +182,8 @@ mod tests {
         server.stats_window.since_us = Some(0);
         server.stats_window.read_at_us = 60 * day_us;
         server.settings = vec![
+            setting("auto_explain.log_analyze", "on", "configuration file"),
+            setting("auto_explain.log_min_duration", "500", "configuration file"),
             setting("compute_query_id", "auto", "default"),
             setting("log_destination", "stderr", "default"),
             setting(

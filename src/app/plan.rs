@@ -15,7 +15,7 @@ use crate::{
     catalog::planner::PlannerState,
     cli::{PlanArgs, PlanFormat},
     db::LivePlanner,
-    plan::Plan,
+    plan::{self, Plan},
     rules::review,
     sql::{Lexer, TokenKind},
     twin::{AddedIndex, Twin},
@@ -214,7 +214,8 @@ fn hidden(twin: &Twin, args: &PlanArgs) -> Result<Vec<String>, Error> {
 fn one(sql: &str, plan: Result<Value, WhatIfError>) -> Result<Value, Error> {
     match plan {
         Ok(plan) => {
-            let problems = Plan::from_value(&plan).map_or_else(|_| Vec::new(), |plan| review::review(&plan));
+            let problems =
+                Plan::from_value(&plan).map_or_else(|_| Vec::new(), |plan| review::review(&plan));
             Ok(json!({ "sql": sql, "explain": plan, "problems": problems }))
         }
         Err(WhatIfError::Lost(why)) => {
@@ -235,7 +236,10 @@ fn plan_file(args: &PlanArgs) -> Result<Option<String>, Error> {
         .iter()
         .any(|ending| name.to_ascii_lowercase().ends_with(ending));
     if !is_file && looks_like_one && !name.trim().contains(char::is_whitespace) {
-        return Err(Error::new(ErrorKind::Input, format!("no file \"{}\"", path_text(path))));
+        return Err(Error::new(
+            ErrorKind::Input,
+            format!("no file \"{}\"", path_text(path)),
+        ));
     }
     is_file.then(|| read(path)).transpose()
 }
@@ -248,7 +252,9 @@ fn of_file(args: &PlanArgs, text: &str) -> Result<Value, Error> {
             .because(error)
             .hint("a plan is what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) or plain EXPLAIN prints; statements go into --file FILE.sql")
     })?;
-    let explain: Value = serde_json::from_str(text).unwrap_or_default();
+    let explain =
+        plan::unframed_json(text).and_then(|json| serde_json::from_str::<Value>(&json).ok());
+    let explain = explain.unwrap_or_default();
     let sql = explain
         .get("Query Text")
         .or_else(|| explain.get(0)?.get("Query Text"))

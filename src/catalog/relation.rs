@@ -86,6 +86,9 @@ pub struct Relation {
     pub indexes: Vec<Index>,
     /// Foreign keys that this relation holds (it is the referencing side), sorted by name.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Columns of each extended statistics object on it, in `attnum` order.
+    #[serde(default)]
+    pub extended_statistics: Vec<Vec<String>>,
     /// Counters of `pg_stat_user_tables`.
     pub usage: TableUsage,
     /// The partitioned table or inheritance parent this is a child of.

@@ -5,7 +5,7 @@ mod parse;
 mod text;
 
 pub use node::{Actual, Plan, PlanNode, TriggerTime};
-pub use parse::PlanError;
+pub use parse::{PlanError, unframed_json};
 
 use std::fmt;
 

@@ -106,7 +106,7 @@ pub struct Actual {
     pub exact_heap_blocks: f64,
     /// `Lossy Heap Blocks` of a bitmap scan.
     pub lossy_heap_blocks: f64,
-    /// `Sort Space Used` where its type is `Disk`, kB.
+    /// `Sort Space Used` where its type is `Disk`, kB: of the parallel process that used most.
     pub sort_disk_kb: Option<f64>,
     /// `Hash Batches`, or the batches of a hashed aggregate.
     pub n_batches: f64,

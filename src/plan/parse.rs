@@ -70,19 +70,24 @@ impl Plan {
     }
 }
 
-/// The JSON of a text that is JSON, also within psql's frame: a title, a rule, `+` where a value goes on, and a count of rows.
-fn unframed_json(text: &str) -> Option<Cow<'_, str>> {
+/// The JSON of EXPLAIN's answer, also within psql's frame: a title, a rule, `+` where a value goes on, and a count of rows.
+#[must_use]
+pub fn unframed_json(text: &str) -> Option<Cow<'_, str>> {
     let trimmed = text.trim();
     if trimmed.starts_with(['[', '{']) {
         return Some(Cow::Borrowed(trimmed));
     }
     let opens = |line: &str| matches!(line.trim_end_matches('+').trim(), "[" | "{");
     let first = trimmed.lines().position(opens)?;
-    let is_title = |line: &str| line.contains("QUERY PLAN") || line.trim().is_empty() || line.trim_matches(['-', '+', ' ']).is_empty();
+    let is_title = |line: &str| {
+        line.contains("QUERY PLAN")
+            || line.trim().is_empty()
+            || line.trim_matches(['-', '+', ' ']).is_empty()
+    };
     if !trimmed.lines().take(first).all(is_title) {
         return None;
     }
-    let body = trimmed.lines().skip(first).map(|line| line.trim_end());
+    let body = trimmed.lines().skip(first).map(str::trim_end);
     let kept: Vec<&str> = body
         .take_while(|line| !(line.starts_with('(') && line.ends_with(')')))
         .map(|line| line.strip_suffix('+').unwrap_or(line))
@@ -143,7 +148,8 @@ fn node(value: &Value, depth: usize) -> Result<PlanNode, PlanError> {
 fn actual(value: &Value) -> Option<Actual> {
     let n_loops = number(value, "Actual Loops")?;
     let of = |key: &str| number(value, key).unwrap_or_default();
-    let is_on_disk = text(value, "Sort Space Type").is_some_and(|kind| kind == "Disk");
+    let workers = value.get("Workers").and_then(Value::as_array);
+    let processes = std::iter::once(value).chain(workers.into_iter().flatten());
     Some(Actual {
         rows: of("Actual Rows"),
         total_ms: number(value, "Actual Total Time"),
@@ -154,7 +160,7 @@ fn actual(value: &Value) -> Option<Actual> {
         heap_fetches: of("Heap Fetches"),
         exact_heap_blocks: of("Exact Heap Blocks"),
         lossy_heap_blocks: of("Lossy Heap Blocks"),
-        sort_disk_kb: number(value, "Sort Space Used").filter(|_| is_on_disk),
+        sort_disk_kb: processes.filter_map(sort_disk_kb).reduce(f64::max),
         n_batches: of("Hash Batches").max(of("HashAgg Batches")),
         n_original_batches: of("Original Hash Batches"),
         disk_kb: of("Disk Usage"),
@@ -163,6 +169,12 @@ fn actual(value: &Value) -> Option<Actual> {
         shared_read_blocks: of("Shared Read Blocks"),
         read_ms: number(value, "I/O Read Time").or_else(|| number(value, "Shared I/O Read Time")),
     })
+}
+
+/// What one process's sort wrote to disk.
+fn sort_disk_kb(process: &Value) -> Option<f64> {
+    let is_on_disk = text(process, "Sort Space Type").is_some_and(|kind| kind == "Disk");
+    number(process, "Sort Space Used").filter(|_| is_on_disk)
 }
 
 fn triggers(value: &Value) -> Vec<TriggerTime> {

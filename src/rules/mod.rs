@@ -13,9 +13,11 @@ mod invalid_index;
 mod judge;
 mod literals;
 mod lock_waits;
+mod logged_plans;
 mod loops;
 mod missing_covering_index;
 mod missing_expression_index;
+mod missing_extended_statistics;
 mod missing_index;
 mod missing_json_index;
 mod missing_partial_index;
@@ -33,6 +35,7 @@ mod redundant_query;
 pub mod review;
 mod scope;
 mod sequential_round_trips;
+mod slow_plan;
 mod stale_statistics;
 mod stored_index;
 mod table_use;
@@ -66,6 +69,7 @@ pub static RULES: &[&Rule] = &[
     &lock_waits::RULE,
     &missing_covering_index::RULE,
     &missing_expression_index::RULE,
+    &missing_extended_statistics::RULE,
     &missing_index::RULE,
     &missing_json_index::RULE,
     &missing_partial_index::RULE,
@@ -79,6 +83,7 @@ pub static RULES: &[&Rule] = &[
     &redundant_index::RULE,
     &redundant_query::RULE,
     &sequential_round_trips::RULE,
+    &slow_plan::RULE,
     &stale_statistics::RULE,
     &time_outside_database::RULE,
     &unindexed_foreign_key::RULE,

@@ -1,6 +1,6 @@
 //! What a rule must have seen: declared by each rule, held against the inputs, so that "no finding" is never said of what could not be seen.
 
-use super::{Audit, Rule};
+use super::{Audit, Rule, logged_plans};
 use crate::{
     catalog::ServerFacts,
     finding::RuleStatus,
@@ -56,6 +56,8 @@ pub enum Need {
     Times,
     /// Values of literals and parameters.
     Values,
+    /// Plans of executions: `auto_explain`.
+    Plans,
     /// Any of these groups, the first that is whole.
     AnyOf(&'static [&'static [Need]]),
     /// Without these, the rule sees a part.
@@ -137,6 +139,7 @@ impl Sight {
             Need::Sessions => in_logs(audit, ORDER, sessions),
             Need::Times => in_logs(audit, ORDER, times),
             Need::Values => in_logs(audit, VALUES, values),
+            Need::Plans => plans(audit),
             Need::AnyOf(groups) => any_of(groups, audit),
             Need::HelpedBy(needs) => {
                 let sight = Self::of_all(needs, audit);
@@ -263,6 +266,22 @@ fn statements(audit: &Audit<'_>) -> Sight {
         add(&mut partial, sight.partial);
     }
     Sight::partial(partial)
+}
+
+fn plans(audit: &Audit<'_>) -> Sight {
+    let incidents = &audit.snapshot.workload.activity.incidents;
+    if incidents.n_plans == 0 {
+        return Sight::missing(
+            "plans of executions: a log with auto_explain (log_analyze on, log_format json or text)",
+        );
+    }
+    let n_unread = logged_plans::n_unread(&incidents.slow_plans);
+    match n_unread {
+        0 => Sight::default(),
+        n => Sight::partial(vec![format!(
+            "{n} plans in a form that is not read (auto_explain.log_format: json or text)"
+        )]),
+    }
 }
 
 fn pooler_log(audit: &Audit<'_>) -> Sight {

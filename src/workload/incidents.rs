@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, FactKind, PoolerSide};
+use super::{Fact, FactKind, PoolerSide, SlowPlans};
 use crate::sql::{Fingerprint, Normaliser};
 
 /// Reasons for cancelling that are told apart: the server knows about a dozen.
@@ -40,6 +40,9 @@ pub struct Incidents {
     pub analyzes: BTreeMap<String, Measured>,
     /// Plans of `auto_explain`.
     pub n_plans: u64,
+    /// The slowest of them. They hold values of statements: never written to a file.
+    #[serde(skip)]
+    pub slow_plans: SlowPlans,
     /// What a pooler's own log tells.
     #[serde(default)]
     pub pooler: PoolerFacts,
@@ -227,7 +230,15 @@ impl Counter {
                     .or_default()
                     .add(1, elapsed_us, elapsed_us);
             }
-            FactKind::Plan { .. } => found.n_plans += 1,
+            FactKind::Plan {
+                text,
+                plan,
+                duration_us,
+            } => {
+                found.n_plans += 1;
+                let normaliser = &mut self.normaliser;
+                found.slow_plans.see(normaliser, text, plan, duration_us);
+            }
             _ => {}
         }
     }
@@ -248,6 +259,7 @@ impl Counter {
             .add(checkpoints.n, checkpoints.total, checkpoints.max);
         mine.n_checkpoint_buffers += other.n_checkpoint_buffers;
         mine.n_plans += other.n_plans;
+        mine.slow_plans.add(other.slow_plans);
     }
 }
 

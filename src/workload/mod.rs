@@ -28,6 +28,7 @@ mod role;
 mod round;
 mod sessions;
 mod sketch;
+mod slow_plans;
 mod statistics;
 mod stencil;
 mod sweep;
@@ -62,6 +63,7 @@ pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
 };
 pub use sessions::{ClientSessions, OpenSession, Pauses, SessionFacts};
+pub use slow_plans::{LoggedPlan, SlowPlans};
 pub use sweep::Concurrency;
 pub(crate) use text::json_string;
 pub use text::{Escape, Text};

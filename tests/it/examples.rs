@@ -69,6 +69,16 @@ async fn examples_of_non_sargable_predicate() {
 }
 
 #[tokio::test]
+async fn examples_of_missing_extended_statistics() {
+    run("missing-extended-statistics").await;
+}
+
+#[tokio::test]
+async fn examples_of_slow_plan() {
+    run("slow-plan").await;
+}
+
+#[tokio::test]
 async fn examples_of_stale_statistics() {
     run("stale-statistics").await;
 }

@@ -23,6 +23,7 @@ mod migrate_hosts;
 mod migrate_tools;
 mod n_plus_one;
 mod pgbouncer;
+mod plan_file;
 mod pools;
 mod recipes;
 mod report;

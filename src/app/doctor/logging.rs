@@ -79,6 +79,49 @@ pub(super) fn prefix(patient: Patient<'_>) -> Vec<Diagnosis> {
     ]
 }
 
+/// Plans in the log are what tells why a slow statement is slow.
+pub(super) fn plans(patient: Patient<'_>) -> Vec<Diagnosis> {
+    let server = &patient.catalog.server;
+    let means = "slow-plan and missing-extended-statistics have nothing to look at";
+    match server.setting("auto_explain.log_min_duration") {
+        None | Some("-1") => {
+            let mut diagnosis = Diagnosis::note("the log holds no plans of slow statements", means).change(
+                patient.service.set(
+                    "session_preload_libraries",
+                    "auto_explain",
+                    patient.was_set("session_preload_libraries"),
+                    Effect::Reload,
+                ),
+                "a plan of some kB in the log for each slow statement, its values in clear; with log_analyze each node is counted, with log_timing timed, in all statements: some per cent",
+            );
+            diagnosis.fix.push(
+                "(and auto_explain.log_min_duration = '500ms', auto_explain.log_analyze = on, auto_explain.log_buffers = on, auto_explain.log_format = json)"
+                    .to_owned(),
+            );
+            vec![diagnosis]
+        }
+        Some(_) if server.setting("auto_explain.log_analyze") != Some("on") => {
+            let diagnosis = Diagnosis::note(
+                "auto_explain logs plans as they were expected, not what came of them",
+                "slow-plan weighs by cost, and missing-extended-statistics has nothing to look at",
+            );
+            let change = patient.service.set(
+                "auto_explain.log_analyze",
+                "on",
+                patient.was_set("auto_explain.log_analyze"),
+                Effect::Reload,
+            );
+            vec![diagnosis.change(
+                change,
+                "each node of every statement is counted, and with log_timing timed: some per cent",
+            )]
+        }
+        Some(ms) => vec![Diagnosis::fine(format!(
+            "auto_explain logs plans of statements of {ms} ms and more, with what came of them"
+        ))],
+    }
+}
+
 /// The letters of `%` escapes, padding (`%-10u`) skipped.
 fn escapes(prefix: &str) -> impl Iterator<Item = char> {
     prefix

@@ -58,7 +58,9 @@ pub(super) fn terminal(answer: &Answer) -> String {
             is_worth_showing = is_changed;
             text.push_str(&format!("  {words}\n"));
         }
-        if is_worth_showing && root.is_object() {
+        // whoever has the plan in a file has its tree
+        let is_from_file = plan.get("where_it_goes").is_some();
+        if is_worth_showing && !is_from_file {
             node(root, 1, &mut text);
         }
         text.push_str(&problems::terminal(plan));

@@ -3,6 +3,7 @@
 mod array;
 mod columns;
 mod connections;
+mod extended_statistics;
 mod foreign_keys;
 mod indexes;
 mod opclasses;
@@ -52,8 +53,11 @@ impl Audited {
             .enumerate()
             .map(|(at, relation)| (relation.oid, at))
             .collect();
-        let (attributes, foreign_keys) =
-            tokio::try_join!(columns::read(self), foreign_keys::read(self))?;
+        let (attributes, foreign_keys, extended) = tokio::try_join!(
+            columns::read(self),
+            foreign_keys::read(self),
+            extended_statistics::read(self)
+        )?;
         let Catalog {
             relations, unread, ..
         } = &mut catalog;
@@ -67,6 +71,11 @@ impl Audited {
         for (oid, key) in foreign_keys {
             if let Some(at) = at.get(&oid) {
                 relations[*at].foreign_keys.push(key);
+            }
+        }
+        for (oid, columns) in extended {
+            if let Some(at) = at.get(&oid) {
+                relations[*at].extended_statistics.push(columns);
             }
         }
         statistics::add(self, &mut catalog).await?;

@@ -58,7 +58,10 @@ impl Reader {
             return Ok(());
         }
         let arrow = text.strip_prefix("->").map(str::trim_start);
-        if let Some(node) = label::node(arrow.unwrap_or(text), arrow.is_some() && !self.open.is_empty()) {
+        if let Some(node) = label::node(
+            arrow.unwrap_or(text),
+            arrow.is_some() && !self.open.is_empty(),
+        ) {
             return self.push(column, node);
         }
         if self.open.is_empty() {

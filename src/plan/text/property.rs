@@ -88,7 +88,8 @@ fn worker(value: &str, node: &mut PlanNode) {
         .strip_prefix("Sort Method:")
         .and_then(|method| number_after(method, "Disk: "));
     if let (Some(kb), Some(actual)) = (disk, node.actual.as_mut()) {
-        *actual.sort_disk_kb.get_or_insert(0.0) += kb;
+        let most = actual.sort_disk_kb.get_or_insert(0.0);
+        *most = most.max(kb);
     }
 }
 

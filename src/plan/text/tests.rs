@@ -1,3 +1,5 @@
+//! Plans as psql and auto_explain print them.
+
 use super::*;
 
 /// As psql prints it: a title, a rule, a blank before each line, a count of rows.
@@ -71,13 +73,20 @@ fn a_plan_in_psqls_frame() {
     );
     let limit = plan.root.actual.as_ref().unwrap();
     assert_eq!(
-        (limit.shared_read_blocks, limit.temp_written_blocks, limit.read_ms),
+        (
+            limit.shared_read_blocks,
+            limit.temp_written_blocks,
+            limit.read_ms
+        ),
         (4.0, 6.0, Some(0.7))
     );
     let scan = &plan.root.children[0];
     assert_eq!(scan.schema.as_deref(), Some("public"));
     assert_eq!(scan.subplan_name.as_deref(), Some("CTE recent"));
-    assert_eq!(scan.filter.as_deref(), Some("((a = 1) AND (b = 'x: y'::text))"));
+    assert_eq!(
+        scan.filter.as_deref(),
+        Some("((a = 1) AND (b = 'x: y'::text))")
+    );
     assert!((scan.actual.as_ref().unwrap().removed_by_filter - 910.0).abs() < 0.1);
     let nodes: Vec<&PlanNode> = plan.nodes().collect();
     let hash = nodes[4].actual.as_ref().unwrap();
@@ -85,7 +94,7 @@ fn a_plan_in_psqls_frame() {
     assert_eq!(nodes[5].n_workers_launched, Some(1));
     let index_only = nodes[6].actual.as_ref().unwrap();
     assert_eq!((index_only.rows, index_only.heap_fetches), (500.5, 7.0));
-    assert_eq!(nodes[7].actual.as_ref().unwrap().n_loops, 0.0);
+    assert!(nodes[7].actual.as_ref().unwrap().n_loops < 0.5);
     assert_eq!(nodes[7].sort_keys, ["x DESC", "(f(a, b))"]);
     assert_eq!(
         (plan.planning_ms, plan.execution_ms, plan.jit_ms),
@@ -96,7 +105,10 @@ fn a_plan_in_psqls_frame() {
         .iter()
         .map(|t| (t.name.as_str(), t.of_constraint, t.relation.as_deref()))
         .collect();
-    assert_eq!(triggers, [("fk_o", true, Some("o")), ("audit", false, None)]);
+    assert_eq!(
+        triggers,
+        [("fk_o", true, Some("o")), ("audit", false, None)]
+    );
 }
 
 #[test]
@@ -114,12 +126,13 @@ fn what_is_no_plan_is_refused() {
     for text in ["", "SELECT 1", "->  ", "  (cost=", "\n->  Seq Scan on t\n"] {
         let read = parse(text, 100);
         assert!(
-            matches!(&read, Err(PlanError::NoNode)) || read.is_ok_and(|plan| plan.root.children.is_empty()),
+            matches!(&read, Err(PlanError::NoNode))
+                || read.is_ok_and(|plan| plan.root.children.is_empty()),
             "{text:?}"
         );
     }
-    let deep: String = (0..200)
-        .map(|n| format!("{}->  Result  (cost=0.00..0.01 rows=1 width=4)\n", " ".repeat(n * 6)))
-        .collect();
+    let lines =
+        (0..200).map(|n| " ".repeat(n * 6) + "->  Result  (cost=0.00..0.01 rows=1 width=4)");
+    let deep = lines.collect::<Vec<_>>().join("\n");
     assert!(matches!(parse(&deep, 100), Err(PlanError::TooDeep)));
 }

@@ -11,7 +11,7 @@ mod verdict;
 mod words;
 
 pub(super) use evidence::finding;
-pub(super) use subject::link;
+pub(super) use subject::{full_name, link};
 pub(super) use told::{Told, subject_of};
 
 use std::collections::{BTreeMap, BTreeSet};

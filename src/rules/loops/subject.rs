@@ -234,7 +234,7 @@ fn written(shape: &QueryShape) -> Option<&RelationRef> {
 }
 
 /// The relation's full name: from the catalog, else as written, in `public` where no schema was.
-pub(super) fn full_name(audit: &Audit<'_>, relation: &RelationRef) -> RelationName {
+pub(in crate::rules) fn full_name(audit: &Audit<'_>, relation: &RelationRef) -> RelationName {
     let schema = relation.schema.as_deref();
     let found = audit
         .snapshot

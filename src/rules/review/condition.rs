@@ -7,6 +7,8 @@ pub struct Condition {
     pub column: Option<String>,
     /// `=` or what else compares; empty where the part is no comparison that we know.
     pub operator: String,
+    /// What it is compared with, where that is a value: as it is written, a cast behind it.
+    pub value: Option<String>,
     /// The column stands alone, not inside of a function, cast to another kind of value, or arithmetic.
     pub is_plain: bool,
 }
@@ -88,19 +90,17 @@ fn closing(text: &str) -> Option<usize> {
 /// Characters that stand in no string and in no quoted name.
 fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     let mut quote = None;
-    text.char_indices().filter(move |(_, c)| match quote {
-        Some(open) => {
+    text.char_indices().filter(move |(_, c)| {
+        if let Some(open) = quote {
             if *c == open {
                 quote = None;
             }
-            false
+            return false;
         }
-        None => {
-            if matches!(c, '\'' | '"') {
-                quote = Some(*c);
-            }
-            quote.is_none()
+        if matches!(c, '\'' | '"') {
+            quote = Some(*c);
         }
+        quote.is_none()
     })
 }
 
@@ -123,6 +123,7 @@ fn comparison(text: &str) -> Condition {
     let unknown = Condition {
         column: None,
         operator: String::new(),
+        value: None,
         is_plain: false,
     };
     for is_test in [" IS NULL", " IS NOT NULL"] {
@@ -159,11 +160,19 @@ fn comparison(text: &str) -> Condition {
         if let Some(operator) = operator {
             return Condition {
                 operator: (*operator).to_owned(),
+                value: value(&rest[operator.len() + 1..]),
                 ..side(&text[..at], unknown)
             };
         }
     }
     unknown
+}
+
+/// A string or a number.
+fn value(text: &str) -> Option<String> {
+    let text = unwrapped(text);
+    let is_value = text.starts_with(|c: char| c == '\'' || c == '-' || c.is_ascii_digit());
+    is_value.then(|| text.to_owned())
 }
 
 fn side(text: &str, unknown: Condition) -> Condition {
@@ -216,10 +225,7 @@ fn is_name(text: &str) -> bool {
             && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
     };
     let is_quoted = |part: &str| part.len() > 2 && part.starts_with('"') && part.ends_with('"');
-    !text.is_empty()
-        && text
-            .split('.')
-            .all(|part| is_bare(part) || is_quoted(part))
+    !text.is_empty() && text.split('.').all(|part| is_bare(part) || is_quoted(part))
 }
 
 fn unquoted(name: &str) -> String {
@@ -250,10 +256,7 @@ mod tests {
         );
         assert_eq!(told("is_active"), ["is_active ="]);
         assert_eq!(told("(NOT is_active)"), ["is_active ="]);
-        assert_eq!(
-            told("(lower(u.email) = 'x'::text)"),
-            ["email = wrapped"]
-        );
+        assert_eq!(told("(lower(u.email) = 'x'::text)"), ["email = wrapped"]);
         assert_eq!(told("((at)::date = '2026-01-01'::date)"), ["at = wrapped"]);
         assert_eq!(
             told("((a = 1) OR (b = 2))"),

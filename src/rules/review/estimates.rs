@@ -26,7 +26,15 @@ pub(super) fn problem(walk: &Walk<'_>, at: usize) -> Option<Problem> {
     let actual = walk.actual(at)?;
     if matches!(
         step.node.node_type.as_str(),
-        "Bitmap Index Scan" | "BitmapAnd" | "BitmapOr" | "Gather" | "Gather Merge" | "Hash" | "Materialize" | "Memoize" | "ModifyTable"
+        "Bitmap Index Scan"
+            | "BitmapAnd"
+            | "BitmapOr"
+            | "Gather"
+            | "Gather Merge"
+            | "Hash"
+            | "Materialize"
+            | "Memoize"
+            | "ModifyTable"
     ) {
         return None;
     }
@@ -65,7 +73,11 @@ pub(super) fn problem(walk: &Walk<'_>, at: usize) -> Option<Problem> {
                     "{} rows expected, {} came{}: {} times {}",
                     whole(planned),
                     whole(came),
-                    if actual.n_loops > 1.0 { " each time" } else { "" },
+                    if actual.n_loops > 1.0 {
+                        " each time"
+                    } else {
+                        ""
+                    },
                     whole(times),
                     if off > 1.0 { "as many" } else { "fewer" },
                 ),

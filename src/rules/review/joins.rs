@@ -51,7 +51,9 @@ fn removed(walk: &Walk<'_>, at: usize) -> Option<Problem> {
         "Nested Loop" => {
             "an index on the inner table's join column; for a condition that is no equality, narrow one side first"
         }
-        _ => "move the condition that is no part of the join's key into the key, or filter before joining",
+        _ => {
+            "move the condition that is no part of the join's key into the key, or filter before joining"
+        }
     };
     Some(problem.says(
         format!(
@@ -80,18 +82,20 @@ fn repeated_scan(walk: &Walk<'_>, at: usize) -> Option<Problem> {
         return None;
     }
     // not run: the cost of all loops stands at the nested loop above
-    let share = match walk.is_timed {
-        true => step.with_children,
-        false => walk.above(at).next()?.with_children,
+    let share = if walk.is_timed {
+        step.with_children
+    } else {
+        walk.above(at).next()?.with_children
     };
     let problem = Problem::new(ProblemKind::RepeatedSeqScan, walk, at, share);
     let columns = index_order(&Condition::parts(
         step.node.filter.as_deref().unwrap_or_default(),
     ));
     let relation = step.node.relation.as_deref().unwrap_or("the table");
-    let on = match columns.is_empty() {
-        true => "its join column".to_owned(),
-        false => format!("({})", columns.join(", ")),
+    let on = if columns.is_empty() {
+        "its join column".to_owned()
+    } else {
+        format!("({})", columns.join(", "))
     };
     Some(
         problem

@@ -19,7 +19,10 @@ pub(super) fn problems(walk: &Walk<'_>, at: usize) -> Vec<Problem> {
         "Sort" | "Incremental Sort" => actual.sort_disk_kb.map(|kb| {
             let sorts = step.node.sort_keys.join(", ");
             new(ProblemKind::SortSpill, step.own).says(
-                format!("the sort did not fit into work_mem and wrote {} to disk", size(kb)),
+                match actual.n_loops {
+                    loops if loops > 1.0 => format!("the sort did not fit into work_mem and wrote up to {} to disk in each of {loops} runs or processes", size(kb)),
+                    _ => format!("the sort did not fit into work_mem and wrote {} to disk", size(kb)),
+                },
                 format!(
                     "work_mem of about {} for this statement's role (SET LOCAL or ALTER ROLE, not for the whole server), or an index that gives the order{}",
                     size(kb * SORT_MEMORY),

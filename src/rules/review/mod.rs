@@ -32,7 +32,7 @@ pub struct Problem {
     pub node: String,
     /// Its place in the plan, parents before children, from 0.
     pub position: usize,
-    /// The relation that it is about.
+    /// The relation that it is about: the node's own, or the only one below it.
     pub relation: Option<String>,
     /// Share of the plan's time that hangs on it, 0 to 1; of its cost where it was not run.
     pub share: f64,
@@ -135,6 +135,15 @@ pub fn review(plan: &Plan) -> Vec<Problem> {
     }
     problems.extend(whole::problems(plan, &walk));
     problems.retain(|problem| problem.share >= MIN_SHARE);
+    // the same rows, thrown away because the scan is repeated: one line tells both
+    let repeated: Vec<usize> = problems
+        .iter()
+        .filter(|problem| problem.kind == ProblemKind::RepeatedSeqScan)
+        .map(|problem| problem.position)
+        .collect();
+    problems.retain(|problem| {
+        problem.kind != ProblemKind::RowsRemovedByFilter || !repeated.contains(&problem.position)
+    });
     problems.sort_by(|a, b| {
         let by_share = b.share.total_cmp(&a.share);
         by_share
@@ -155,7 +164,7 @@ pub struct NodeShare {
     pub rows_expected: f64,
     /// Rows that came, per loop.
     pub rows: Option<f64>,
-    /// How often it ran.
+    /// How often it ran; parallel processes side by side count once.
     pub n_loops: Option<f64>,
 }
 
@@ -172,7 +181,11 @@ pub fn where_it_goes(plan: &Plan) -> Vec<NodeShare> {
             share: step.own,
             rows_expected: step.node.plan_rows,
             rows: step.node.actual.as_ref().map(|actual| actual.rows),
-            n_loops: step.node.actual.as_ref().map(|actual| actual.n_loops),
+            n_loops: step.node.actual.as_ref().map(|actual| {
+                (actual.n_loops / step.n_processes)
+                    .ceil()
+                    .min(actual.n_loops)
+            }),
         })
         .collect();
     shares.sort_by(|a, b| b.share.total_cmp(&a.share));
@@ -191,7 +204,7 @@ impl Problem {
             },
             node: walk::label(node),
             position: at,
-            relation: node.relation.clone(),
+            relation: walk::only_relation(node),
             share,
             message: String::new(),
             hint: String::new(),

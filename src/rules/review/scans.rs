@@ -63,7 +63,11 @@ fn filtered(walk: &Walk<'_>, at: usize) -> Option<Problem> {
         "{} rows read and thrown away for {} that {} wanted",
         whole(removed),
         whole(given),
-        if given == 1.0 { "was" } else { "were" },
+        if given.round() as u64 == 1 {
+            "was"
+        } else {
+            "were"
+        },
     );
     if is_index
         && is_before_limit(walk, at)
@@ -76,10 +80,7 @@ fn filtered(walk: &Walk<'_>, at: usize) -> Option<Problem> {
             problem
                 .says(
                     format!("{counted}: the index was read for its order alone, in the hope that LIMIT is full soon"),
-                    match columns.is_empty() {
-                        true => "an index that serves the filter, with the ORDER BY behind it".to_owned(),
-                        false => format!("an index on ({}) with the ORDER BY's columns behind serves filter and order", columns.join(", ")),
-                    },
+                    if columns.is_empty() { "an index that serves the filter, with the ORDER BY behind it".to_owned() } else { format!("an index on ({}) with the ORDER BY's columns behind serves filter and order", columns.join(", ")) },
                 )
                 .on(columns),
         );
@@ -120,17 +121,16 @@ fn filter_hint(parts: &[Condition], columns: &[String], is_index: bool) -> Strin
                 .to_owned()
         }
         (false, _, true) => {
-            format!("the index leaves {listed} to the table: add it to the index's key, or make the index partial")
+            format!(
+                "the index leaves {listed} to the table: add it to the index's key, or make the index partial"
+            )
         }
         (false, _, false) => format!("an index on ({listed})"),
     }
 }
 
 fn is_before_limit(walk: &Walk<'_>, at: usize) -> bool {
-    walk.steps[at].may_be_cut_short
-        && walk
-            .above(at)
-            .any(|step| step.node.node_type == "Limit")
+    walk.steps[at].may_be_cut_short && walk.above(at).any(|step| step.node.node_type == "Limit")
 }
 
 /// A whole table read for what the planner itself takes for few rows; the plan was not run.
@@ -183,7 +183,10 @@ fn fetched(walk: &Walk<'_>, at: usize) -> Option<Problem> {
     let actual = walk.actual(at)?;
     let rows = actual.all_rows() + actual.removed_by_filter * actual.n_loops;
     let fetches = actual.heap_fetches;
-    if step.node.node_type != "Index Only Scan" || fetches < MIN_ROWS || fetches < rows * MIN_FETCH_SHARE {
+    if step.node.node_type != "Index Only Scan"
+        || fetches < MIN_ROWS
+        || fetches < rows * MIN_FETCH_SHARE
+    {
         return None;
     }
     let problem = Problem::new(ProblemKind::HeapFetches, walk, at, step.own);

@@ -1,3 +1,5 @@
+//! One plan for each problem, and plans without.
+
 use super::*;
 
 /// What is found in a plan in text form, as `kind @ share: message / hint`.
@@ -53,8 +55,14 @@ Limit  (cost=0.42..50.00 rows=10 width=8) (actual time=900.0..901.0 rows=10 loop
 fn a_table_read_for_few_rows_in_a_plan_that_was_not_run() {
     let plan = "Seq Scan on jobs  (cost=0.00..9000.00 rows=100 width=8)\n  Filter: (lower(title) = 'x'::text)";
     let found = found(plan);
-    assert!(found[0].starts_with("selective-seq-scan @ 100 %"), "{found:?}");
-    assert!(found[0].contains("computes something of title"), "{found:?}");
+    assert!(
+        found[0].starts_with("selective-seq-scan @ 100 %"),
+        "{found:?}"
+    );
+    assert!(
+        found[0].contains("computes something of title"),
+        "{found:?}"
+    );
     let wide = plan.replace("rows=100", "rows=5000");
     assert_eq!(kinds(&wide), [""; 0]);
 }
@@ -91,11 +99,19 @@ Nested Loop  (cost=0.00..100.00 rows=2 width=8) (actual time=0.1..400.0 rows=500
     let found = found(plan);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(
-        found[0].starts_with("row-misestimate @ 100 %: 20 rows expected, 50,000 came: 2,500 times as many"),
+        found[0].starts_with(
+            "row-misestimate @ 100 %: 20 rows expected, 50,000 came: 2,500 times as many"
+        ),
         "{found:?}"
     );
-    assert!(found[0].contains("CREATE STATISTICS ON country, city FROM jobs"), "{found:?}");
-    assert!(found[1].starts_with("nested-loop-blow-up @ 88 %"), "{found:?}");
+    assert!(
+        found[0].contains("CREATE STATISTICS ON country, city FROM jobs"),
+        "{found:?}"
+    );
+    assert!(
+        found[1].starts_with("nested-loop-blow-up @ 88 %"),
+        "{found:?}"
+    );
     // stopped by LIMIT: fewer rows than expected say nothing
     let limited = "\
 Limit  (cost=0.00..1.00 rows=10 width=8) (actual time=0.1..4.0 rows=10 loops=1)
@@ -114,7 +130,10 @@ Seq Scan on authors  (cost=0.00..9.00 rows=1000 width=8) (actual time=0.1..500.0
                 Filter: (author_id = authors.id)
                 Rows Removed by Filter: 4995";
     let found = kinds(subplan);
-    assert!(found.contains(&"subplan-per-row") && found.contains(&"repeated-seq-scan"), "{found:?}");
+    assert!(
+        found.contains(&"subplan-per-row") && found.contains(&"repeated-seq-scan"),
+        "{found:?}"
+    );
     let estimated = "\
 Nested Loop  (cost=0.00..90000.00 rows=1000 width=8)
   Join Filter: (a.x = b.x)
@@ -141,7 +160,9 @@ Execution Time: 452.000 ms";
     let found = found(plan);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].starts_with("trigger-time @ 100 %: foreign key orders_user_id_fkey took 450 ms in 1 calls"),
+        found[0].starts_with(
+            "trigger-time @ 100 %: foreign key orders_user_id_fkey took 450 ms in 1 calls"
+        ),
         "{found:?}"
     );
     let planning = "Result  (cost=0.00..0.01 rows=1 width=4) (actual time=0.1..0.1 rows=1 loops=1)\nPlanning Time: 90.0 ms\nExecution Time: 1.0 ms";
@@ -155,5 +176,8 @@ Limit  (cost=0.42..50.00 rows=10 width=8) (actual time=90.0..91.0 rows=10 loops=
   ->  Index Only Scan using jobs_pkey on jobs  (cost=0.42..5000.00 rows=100000 width=8) (actual time=0.1..90.0 rows=100010 loops=1)
         Heap Fetches: 90000";
     let found = kinds(plan);
-    assert!(found.contains(&"deep-offset") && found.contains(&"heap-fetches"), "{found:?}");
+    assert!(
+        found.contains(&"deep-offset") && found.contains(&"heap-fetches"),
+        "{found:?}"
+    );
 }

@@ -11,6 +11,8 @@ pub(super) struct Step<'a> {
     pub(super) own: f64,
     /// The same with all below it.
     pub(super) with_children: f64,
+    /// Processes that run it side by side.
+    pub(super) n_processes: f64,
     /// What is above may stop it before it has given all of its rows.
     pub(super) may_be_cut_short: bool,
 }
@@ -36,9 +38,10 @@ impl<'a> Walk<'a> {
                 .unwrap_or_default()
                 .max(plan.execution_ms.unwrap_or_default()),
         };
-        let whole = match is_timed {
-            true => walk.total_ms,
-            false => plan.root.total_cost.0.max(f64::MIN_POSITIVE),
+        let whole = if is_timed {
+            walk.total_ms
+        } else {
+            plan.root.total_cost.0.max(f64::MIN_POSITIVE)
         };
         walk.enter(&plan.root, None, 1.0, false, whole);
         walk
@@ -57,9 +60,12 @@ impl<'a> Walk<'a> {
             "Gather" | "Gather Merge" => node.n_workers_launched.unwrap_or_default() as f64 + 1.0,
             _ => n_processes,
         };
-        let of = |node: &PlanNode, n_processes: f64| match self.is_timed {
-            true => time(node, n_processes).unwrap_or_default(),
-            false => node.total_cost.0,
+        let of = |node: &PlanNode, n_processes: f64| {
+            if self.is_timed {
+                time(node, n_processes).unwrap_or_default()
+            } else {
+                node.total_cost.0
+            }
         };
         let mine = of(node, n_processes);
         let theirs: f64 = node.children.iter().map(|child| of(child, below)).sum();
@@ -68,6 +74,7 @@ impl<'a> Walk<'a> {
             parent,
             own: ((mine - theirs) / whole).clamp(0.0, 1.0),
             with_children: (mine / whole).clamp(0.0, 1.0),
+            n_processes,
             may_be_cut_short,
         });
         for (n, child) in node.children.iter().enumerate() {
@@ -111,8 +118,7 @@ fn cuts(node: &PlanNode, n: usize, child: &PlanNode) -> bool {
     let join = node.join_type.as_deref().unwrap_or_default();
     let is_existence = child.parent_relationship.as_deref() == Some("SubPlan");
     match node.node_type.as_str() {
-        "Limit" => true,
-        "Merge Join" => true,
+        "Limit" | "Merge Join" => true,
         "Nested Loop" => n == 1 && (join.contains("Semi") || join.contains("Anti")),
         _ => is_existence,
     }
@@ -146,4 +152,22 @@ pub(super) fn label(node: &PlanNode) -> String {
         }
     }
     label
+}
+
+/// The relation that a node reads, or the only one that is read below it.
+pub(super) fn only_relation(node: &PlanNode) -> Option<String> {
+    if node.relation.is_some() {
+        return node.relation.clone();
+    }
+    let mut found: Option<&String> = None;
+    let mut below: Vec<&PlanNode> = node.children.iter().collect();
+    while let Some(node) = below.pop() {
+        match (found, &node.relation) {
+            (Some(one), Some(other)) if one != other => return None,
+            (None, Some(one)) => found = Some(one),
+            _ => {}
+        }
+        below.extend(&node.children);
+    }
+    found.cloned()
 }

@@ -29,7 +29,11 @@ pub(super) fn problems(plan: &Plan, walk: &Walk<'_>) -> Vec<Problem> {
         && planning > ms
     {
         found.push(new(ProblemKind::PlanningTime, planning / all).says(
-            format!("planning took {}, running {}", figures::milliseconds(planning), figures::milliseconds(ms)),
+            format!(
+                "planning took {}, running {}",
+                figures::milliseconds(planning),
+                figures::milliseconds(ms)
+            ),
             "prepare the statement and use it again; fewer partitions or joins to choose among",
         ));
     }
@@ -53,15 +57,24 @@ fn triggers(plan: &Plan, walk: &Walk<'_>, ms: f64) -> Vec<Problem> {
         .iter()
         .filter(|trigger| trigger.ms >= ms * MAX_TRIGGER_SHARE);
     let one = |trigger: &crate::plan::TriggerTime| {
-        let hint = match trigger.of_constraint {
-            true => "the foreign key's column on the referencing side wants an index: each row deleted or updated looks for rows that refer to it",
-            false => "what the trigger does is run for each row: a statement-level trigger with transition tables does it once",
+        let hint = if trigger.of_constraint {
+            "the foreign key's column on the referencing side wants an index: each row deleted or updated looks for rows that refer to it"
+        } else {
+            "what the trigger does is run for each row: a statement-level trigger with transition tables does it once"
         };
         let problem = Problem::new(ProblemKind::TriggerTime, walk, 0, trigger.ms / ms);
-        Problem { relation: trigger.relation.clone().or(problem.relation.clone()), ..problem }.says(
+        Problem {
+            relation: trigger.relation.clone().or(problem.relation.clone()),
+            ..problem
+        }
+        .says(
             format!(
                 "{} {} took {} in {} calls",
-                if trigger.of_constraint { "foreign key" } else { "trigger" },
+                if trigger.of_constraint {
+                    "foreign key"
+                } else {
+                    "trigger"
+                },
                 trigger.name,
                 figures::milliseconds(trigger.ms),
                 figures::count(trigger.n_calls as u64)

@@ -15,6 +15,7 @@ use super::{
     coverage::Covered,
     known::{Known, NO_QUERY, TOO_MANY_QUERIES},
     operands::{Sent, operand_values},
+    people::People,
     prepared::Named,
     request::request_and_tags,
     role::Traits,
@@ -108,18 +109,8 @@ pub struct Fold {
     /// Numbers of the appended fold's sessions here.
     session_numbers: Vec<u32>,
     /// Clients and sessions by [`Statement::who`].
-    people: Vec<Person>,
+    people: People,
 }
-
-/// What a reader's number for a writer means here.
-#[derive(Debug, Clone, Copy)]
-struct Person {
-    client: Option<u32>,
-    session: Option<u32>,
-}
-
-/// Numbers of writers that are looked at.
-const MAX_PEOPLE: usize = 1 << 16;
 
 impl Default for Fold {
     /// A fold for a later chunk; see [`Fold::leading`]. It finishes by itself too, only its memory is not bounded until then.
@@ -185,57 +176,8 @@ impl Fold {
             sent: Vec::new(),
             renumber: Renumber::default(),
             session_numbers: Vec::new(),
-            people: Vec::new(),
+            people: People::default(),
         }
-    }
-
-    /// What is remembered of a statement's writer; `None` where the reader gave no number.
-    fn person(&mut self, statement: &Statement<'_>) -> Option<&mut Person> {
-        let who = statement.who as usize;
-        if who == 0 || who >= MAX_PEOPLE {
-            return None;
-        }
-        if self.people.len() <= who {
-            let nobody = Person {
-                client: None,
-                session: None,
-            };
-            self.people.resize(who + 1, nobody);
-        }
-        Some(&mut self.people[who])
-    }
-
-    fn client(&mut self, statement: &Statement<'_>) -> u32 {
-        if let Some(Person {
-            client: Some(client),
-            ..
-        }) = self.person(statement)
-        {
-            return *client;
-        }
-        let client =
-            self.symbols
-                .intern_client(statement.user, statement.database, statement.application);
-        if let Some(person) = self.person(statement) {
-            person.client = Some(client);
-        }
-        client
-    }
-
-    /// The number of a statement's session, and whether it is new.
-    fn session(&mut self, statement: &Statement<'_>) -> (u32, bool) {
-        if let Some(Person {
-            session: Some(session),
-            ..
-        }) = self.person(statement)
-        {
-            return (*session, false);
-        }
-        let (session, is_new) = self.symbols.intern_session(statement.session);
-        if let Some(person) = self.person(statement) {
-            person.session = Some(session);
-        }
-        (session, is_new)
     }
 
     /// Ends the fold. `inputs` are the files in the order of their numbers; what they covered is filled in.
@@ -309,7 +251,7 @@ impl Fold {
             self.let_go.add(n_calls, total_us);
             return None;
         }
-        let client = self.client(statement);
+        let client = self.people.client(statement, &mut self.symbols);
         self.live(query, statement.text);
         let template = self.templates.get(slot);
         let statistics = self.statistics[query as usize].get_or_insert_default();
@@ -358,7 +300,7 @@ impl Fold {
 
     /// Hands the execution at hand to the windows, or keeps it for them.
     fn execution(&mut self, mut step: Step, place: Place, statement: &Statement<'_>) {
-        let (number, is_new) = self.session(statement);
+        let (number, is_new) = self.people.session(statement, &mut self.symbols);
         step.session = number;
         let values = std::mem::take(&mut self.values);
         self.keep_or_run(step, place, &values);

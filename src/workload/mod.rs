@@ -20,6 +20,7 @@ mod load;
 mod model;
 mod operands;
 mod pace;
+mod people;
 mod pgss;
 mod prepared;
 mod repetition;

@@ -7,6 +7,7 @@ use super::{
     chain::{Chains, Place, SideBySide, is_behind, span_us},
     found::{Drivers, Found, Rank},
     link::{Link, Links},
+    mixing::Mixing,
     pace::Pacer,
     role::Role,
     round::{Round, repeats, rounded_repeats, rounds},
@@ -76,6 +77,8 @@ pub(super) struct Analyser {
     links: Links,
     /// How units of work spend their time.
     pub(super) pacer: Pacer,
+    /// What clients do as a whole.
+    pub(super) mixing: Mixing,
     groups: Vec<Group>,
     group_at: HashMap<(u32, u32), usize, foldhash::fast::FixedState>,
 }
@@ -651,7 +654,7 @@ impl Analyser {
             && (rarer || driver.root.is_some())
     }
 
-    fn link(&mut self, parent: u32, child: u32, context: Context<'_>) -> Link {
+    pub(super) fn link(&mut self, parent: u32, child: u32, context: Context<'_>) -> Link {
         let shape = |query: u32| context.known[query as usize].shape();
         self.links.between(parent, child, shape)
     }
@@ -762,20 +765,25 @@ impl Analyser {
 
     /// The facts by query position.
     pub(super) fn take(&mut self, context: Context<'_>) -> Vec<Repetition> {
-        std::mem::take(&mut self.repetitions)
-            .into_iter()
+        self.finish_mixing();
+        let repetitions = std::mem::take(&mut self.repetitions);
+        (0_u32..)
+            .zip(repetitions)
             .zip(context.known)
-            .filter_map(|(accumulated, known)| Some((accumulated?, known)))
-            .filter(|(accumulated, _)| {
-                !accumulated.classes.is_empty() || accumulated.n_unclassified > 0
-            })
-            .map(|(accumulated, known)| Repetition {
-                child: known.fingerprint,
-                n_windows: accumulated.n_windows,
-                chains: accumulated.chains,
-                side_by_side: accumulated.side_by_side,
-                classes: accumulated.classes,
-                n_unclassified: accumulated.n_unclassified,
+            .filter_map(|((query, accumulated), known)| {
+                let accumulated = accumulated?;
+                let mixed = self.mixed(query, context);
+                let is_told = mixed.as_ref().is_some_and(|mixed| mixed.is_told());
+                let repeats = !accumulated.classes.is_empty() || accumulated.n_unclassified > 0;
+                (repeats || is_told).then(|| Repetition {
+                    child: known.fingerprint,
+                    n_windows: accumulated.n_windows,
+                    chains: accumulated.chains,
+                    side_by_side: accumulated.side_by_side,
+                    mixed,
+                    classes: accumulated.classes,
+                    n_unclassified: accumulated.n_unclassified,
+                })
             })
             .collect()
     }

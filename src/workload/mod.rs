@@ -8,6 +8,7 @@ mod activity_tests;
 mod burst;
 mod chain;
 mod coverage;
+mod crowd;
 mod difference;
 mod event;
 mod fold;
@@ -17,8 +18,10 @@ mod incidents;
 mod known;
 mod link;
 mod load;
+mod mixing;
 mod model;
 mod operands;
+mod order;
 mod pace;
 mod people;
 mod pgss;
@@ -32,6 +35,7 @@ mod sketch;
 mod slow_plans;
 mod statistics;
 mod stencil;
+mod succession;
 mod sweep;
 mod symbols;
 mod template;
@@ -54,10 +58,12 @@ pub use fold::Fold;
 pub use incidents::{Incidents, Measured, PoolerFacts, Times};
 pub use link::{Link, is_own_key, link, refers_to, singular};
 pub use load::Loads;
+pub use mixing::Mixed;
 pub use model::{
     InputFacts, InputKind, LetGo, LogStats, ParameterSample, PgssEntry, PgssFacts, PgssStats,
     PlaceholderFacts, ProtocolCounts, Query, Share, SkipCount, Workload,
 };
+pub use order::KeyOrder;
 pub use pace::{Pace, Peak, Series, Stall, Unit, Wait};
 pub use prepared::{Phase, PlanPhases};
 pub use repetition::{

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Chains, Share, SideBySide};
+use super::{Chains, Mixed, Share, SideBySide};
 use crate::sql::Fingerprint;
 
 /// What bounds a window.
@@ -211,6 +211,9 @@ pub struct Repetition {
     /// Its executions where several sessions of one client ran side by side.
     #[serde(default)]
     pub side_by_side: SideBySide,
+    /// What can be told of it where requests share sessions statement by statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixed: Option<Box<Mixed>>,
     /// Its bursts by shape, sorted by shape.
     pub classes: Vec<BurstClass>,
     /// Bursts beyond the bound of classes kept apart.

@@ -66,6 +66,8 @@ pub(super) struct Step {
     pub(super) limit: u32,
     /// What is known of it as a prepared statement.
     pub(super) named: Named,
+    /// Not the first statement of a transaction.
+    pub(super) bounded: bool,
 }
 
 impl Step {
@@ -134,6 +136,13 @@ struct OpenTransaction {
     failed: bool,
     /// Rows were written.
     wrote: bool,
+}
+
+impl OpenTransaction {
+    /// Did a statement run in it? The first may be the only one, which bounds nothing.
+    fn has_begun(&self) -> bool {
+        self.continued || !self.steps.is_empty()
+    }
 }
 
 /// What a session's window is.
@@ -250,7 +259,9 @@ impl Windows {
             }
             return;
         }
-        self.client_step(step, is_work(role), context);
+        let open = self.sessions[at].transaction.as_ref();
+        let bounded = open.is_some_and(OpenTransaction::has_begun);
+        self.client_step(Step { bounded, ..step }, is_work(role), context);
         let session = &mut self.sessions[at];
         let analyser = &mut self.analyser;
         match role {
@@ -391,6 +402,7 @@ fn is_work(role: Role) -> bool {
 
 impl ClientWindow {
     fn close(&mut self, analyser: &mut Analyser, context: Context<'_>) {
+        analyser.mixed_window(&self.steps, context);
         if self.several_sessions {
             let view = View {
                 continued: self.continued,

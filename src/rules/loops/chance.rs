@@ -215,6 +215,35 @@ pub(super) fn strays(audit: &Audit<'_>, accepted: &[Judged<'_>], short: &[Judged
     })
 }
 
+/// Long bursts, most not as long as the driver's LIMIT, behind a query that mostly runs without one: at the border between two kinds of requests,
+/// as load tests and jobs send them, the last list of the one stands before the look-ups of the other.
+pub(super) fn is_lone(audit: &Audit<'_>, accepted: &[Judged<'_>]) -> bool {
+    /// Runs of the driver for each burst: fewer, and its page may well be the only one that loops.
+    const MIN_RUNS: u64 = 4;
+    let mut n_bursts: BTreeMap<Option<Fingerprint>, u64> = BTreeMap::new();
+    let (mut n, mut n_filling) = (0, 0);
+    for BurstClass {
+        shape,
+        n_repeats,
+        n_bursts: n_of_class,
+        ..
+    } in accepted.iter().map(|judged| judged.class)
+    {
+        if matches!(shape.bound, WindowBound::Tag | WindowBound::Transaction) {
+            return false;
+        }
+        n += n_repeats;
+        n_filling += if shape.fills_limit { *n_repeats } else { 0 };
+        *n_bursts.entry(shape.parent).or_default() += n_of_class;
+    }
+    n_filling * 2 < n
+        && !n_bursts.is_empty()
+        && n_bursts.into_iter().all(|(parent, n_bursts)| {
+            let parent = parent.and_then(|parent| audit.snapshot.workload.query(parent));
+            parent.is_some_and(|parent| n_bursts * MIN_RUNS <= parent.n_calls())
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

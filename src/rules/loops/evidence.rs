@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Judged, Loop, batch::Rewrite, client, hint, subject};
+use super::{Doubt, Judged, Loop, batch::Rewrite, client, hint, subject};
 use crate::{
     finding::{
         BurstFacts, Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, Location,
@@ -154,10 +154,29 @@ fn message(
             figures::count(totals.n_repeats_max)
         ),
     };
+    let guess = found.doubt.map_or("", doubt);
     format!(
-        "{what}{by}{behind}: {} {bursts}",
+        "{what}{by}{behind}: {} {bursts}{guess}",
         figures::counted(totals.n_repeats, "round trip")
     )
+}
+
+/// Why it is a guess, and what would decide.
+fn doubt(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::Mixed => {
+            " (a guess: requests share these connections statement by statement, so the order on a connection proves nothing; `traceparent` or a request id in the \
+             statements' comments, an application name per worker, or a pool that lends a connection for the whole request would decide)"
+        }
+        Doubt::Number => {
+            " (a loop, but requests share these connections, and how many of the executions are others' can't be told; `traceparent` or a request id in the \
+             statements' comments would give the number)"
+        }
+        Doubt::Lone => {
+            " (a guess: that query mostly runs without it, so these may be requests that follow each other without a pause; `traceparent` or a request id in the \
+             statements' comments would decide)"
+        }
+    }
 }
 
 /// Each burst but its first statement is a round trip that a batch saves.

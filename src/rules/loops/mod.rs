@@ -5,6 +5,7 @@ mod chance;
 mod client;
 mod evidence;
 mod hint;
+mod mixed;
 mod subject;
 mod told;
 mod verdict;
@@ -55,6 +56,19 @@ pub(super) struct Loop<'a> {
     pub(super) confidence: Confidence,
     /// Units of work in which the child ran at all.
     pub(super) n_units: u64,
+    /// Why it is of low confidence.
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// Why a loop is of low confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Requests share its sessions statement by statement, and nothing else proves the loop.
+    Mixed,
+    /// It is a loop, but how many executions are others' is not known.
+    Number,
+    /// Its driver mostly runs without it.
+    Lone,
 }
 
 /// A class of bursts with its judgement.
@@ -73,7 +87,8 @@ pub(super) fn find<'a>(audit: &Audit<'a>, loops: Loops) -> Vec<Loop<'a>> {
     for _ in 0..MAX_NESTING {
         let n = looped.len();
         let reads = loops_of(audit, Loops::Reads, &looped);
-        looped.extend(reads.iter().map(|found| found.child.fingerprint));
+        let sure = reads.iter().filter(|found| found.doubt.is_none());
+        looped.extend(sure.map(|found| found.child.fingerprint));
         if looped.len() == n {
             break;
         }
@@ -132,7 +147,11 @@ fn judge<'a>(
         match verdict::verdict(audit.settings, child, &class.shape, link) {
             _ if mismatched => {}
             verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
-            verdict::Verdict::TooShort if is_nested(class) => inner.push(judge(Confidence::Medium)),
+            verdict::Verdict::TooShort
+                if is_nested(class) && class.shape.driver == Driver::Within =>
+            {
+                inner.push(judge(Confidence::Medium));
+            }
             verdict::Verdict::TooShort => {
                 short.push(judge(Confidence::Medium));
                 others.push(judge(Confidence::Medium));
@@ -147,15 +166,48 @@ fn judge<'a>(
     } else {
         others.append(&mut inner);
     }
-    if chance::strays(audit, &accepted, &short) {
+    let mixed = repetition
+        .mixed
+        .as_deref()
+        .filter(|mixed| mixed::is_mixed(mixed) && !mixed::is_owned(mixed, &accepted));
+    let told = mixed.and_then(|mixed| mixed::verdict(audit, child, mixed));
+    let mut doubt = None;
+    if told.is_some() || (mixed.is_some() && accepted.iter().any(mixed::is_bounded)) {
+        // what the session shows is of other requests
+        accepted.retain(mixed::is_bounded);
+        others.retain(mixed::is_bounded);
+        short.clear();
+        accepted.extend(told.map(|told| told.judged));
+        // what ran outside of transactions is not counted: the number would be too low
+        let uncounted = told.is_none() && mixed.is_some_and(|m| mixed::outweighs(m, &accepted));
+        if uncounted || told.is_some_and(|told| told.is_shared) {
+            doubt = Some(Doubt::Number);
+        }
+    } else if mixed.is_some() {
+        doubt = Some(Doubt::Mixed);
+    }
+    if told.is_none() && chance::strays(audit, &accepted, &short) {
         return None;
     }
+    let is_inner = accepted.iter().any(|judged| is_nested(judged.class));
+    if told.is_none() && doubt.is_none() && !is_inner && chance::is_lone(audit, &accepted) {
+        doubt = Some(Doubt::Lone);
+    }
+    if doubt.is_some() {
+        for judged in &mut accepted {
+            judged.confidence = Confidence::Low;
+        }
+    }
     let traffic = chance::Traffic::of(repetition);
-    traffic.weigh(&mut accepted);
+    if told.is_none() {
+        traffic.weigh(&mut accepted);
+    }
     let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
     let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
     let sure = is_sure(&accepted);
-    keep_one_view(child, &mut accepted, &mut others);
+    if told.is_none() {
+        keep_one_view(child, &mut accepted, &mut others);
+    }
     accepted.extend(others.into_iter().filter(|judged| {
         let shape = &judged.class.shape;
         let same_parent = shape.parent.is_some() && parents.contains(&shape.parent);
@@ -164,13 +216,15 @@ fn judge<'a>(
             && (sure || !verdict::doubtful(shape))
             && (same_parent || (sure && shape.repeats >= SURELY_A_LOOP / 2))
     }));
-    traffic.drop_chance(&mut accepted);
+    if told.is_none() {
+        traffic.drop_chance(&mut accepted);
+    }
     if accepted.is_empty() {
         return None;
     }
     // seen twice after all: more repeats than the statement ran
     let n_repeats: u64 = accepted.iter().map(|judged| judged.class.n_repeats).sum();
-    if n_repeats > child.log.as_ref().map_or(0, |log| log.n_calls) {
+    if told.is_none() && n_repeats > child.log.as_ref().map_or(0, |log| log.n_calls) {
         accepted.retain(|judged| judged.class.shape.bound != WindowBound::Parallel);
     }
     accepted.sort_by_key(|judged| {
@@ -184,6 +238,7 @@ fn judge<'a>(
         classes: accepted,
         confidence,
         n_units: repetition.n_windows,
+        doubt,
     })
 }
 

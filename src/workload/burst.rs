@@ -679,10 +679,13 @@ impl Analyser {
         let mut shape = round.shape(view, found);
         shape.foreign = self.is_foreign(group, round.members, found, view, context);
         shape.sourced = self.groups[group].sourced;
-        shape.overruns &= self.groups[group].root.is_some_and(|root| {
-            found.and_then(|found| found.group) == Some(root)
-                && self.groups[root].members.len() == 1
-        });
+        // a few rows more may be of a second loop side by side, not twice as many
+        let limit = found.map_or(0, |found| found.step.limit as usize);
+        shape.overruns &= round.n() > 2 * limit + 1
+            || self.groups[group].root.is_some_and(|root| {
+                found.and_then(|found| found.group) == Some(root)
+                    && self.groups[root].members.len() == 1
+            });
         let first = *round.first();
         shape.test = view.undone || context.symbols.is_test(first.client, first.label);
         shape.routed = context.symbols.is_routed(first.label);
@@ -775,7 +778,7 @@ impl Analyser {
                 let mixed = self.mixed(query, context);
                 let is_told = mixed.as_ref().is_some_and(|mixed| mixed.is_told());
                 let repeats = !accumulated.classes.is_empty() || accumulated.n_unclassified > 0;
-                (repeats || is_told).then(|| Repetition {
+                (repeats || is_told).then_some(Repetition {
                     child: known.fingerprint,
                     n_windows: accumulated.n_windows,
                     chains: accumulated.chains,

@@ -18,10 +18,10 @@ const MAX_LEADS: usize = 64;
 /// Crowds as seen with one reach.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Crowds {
-    pub(super) n_crowds: u64,
+    pub(super) n_seen: u64,
     pub(super) n: u64,
     pub(super) n_max: u64,
-    pub(super) n_exact_crowds: u64,
+    pub(super) n_exact_seen: u64,
     pub(super) n_exact: u64,
 }
 
@@ -42,10 +42,10 @@ pub(super) struct Crowd {
 impl Crowds {
     pub(super) fn add(&mut self, other: &Self) {
         self.n += other.n;
-        self.n_crowds += other.n_crowds;
+        self.n_seen += other.n_seen;
         self.n_max = self.n_max.max(other.n_max);
         self.n_exact += other.n_exact;
-        self.n_exact_crowds += other.n_exact_crowds;
+        self.n_exact_seen += other.n_exact_seen;
     }
 
     /// Counts the crowds of one window.
@@ -53,11 +53,11 @@ impl Crowds {
         for crowd in crowds {
             let size = crowd.members.len() as u64;
             self.n += size;
-            self.n_crowds += 1;
+            self.n_seen += 1;
             self.n_max = self.n_max.max(size);
             if crowd.is_exact() {
                 self.n_exact += size;
-                self.n_exact_crowds += 1;
+                self.n_exact_seen += 1;
             }
         }
     }
@@ -167,7 +167,8 @@ mod tests {
             [(2, false), (1, false), (1, false), (1, false), (1, false)]
         );
         assert_eq!(sizes("ccccc", 0), [(5, false)]);
-        assert_eq!(sizes("PcPccccccccc", 0), [(10, true)]);
+        assert_eq!(sizes("PcPccccccccc", 0), [(1, false), (9, false)]);
+        assert_eq!(sizes("PcPccccccccc", 1), [(10, true)]);
         assert_eq!(sizes("Pcccccccccc", 0), [(10, false)]);
     }
 }

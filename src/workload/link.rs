@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::role::{is_key, keyed_scan};
 use crate::sql::{
     QueryShape, StatementKind,
-    shape::{Scan, ScanRole, Target},
+    shape::{Comparison, Operand, Scan, ScanRole, Target},
 };
 
 /// How strongly names suggest that a query's rows drive another. Ordered.
@@ -113,17 +113,29 @@ fn column_link(parent: &Scan, child: &Scan, column: &str, kind: StatementKind) -
     }
     let own_key = is_own_key(column, &child.relation.name);
     let same_relation = child.relation.name == parent.relation.name;
+    // what the parent compares with one value is the same in all of its rows
+    let columns: Vec<String> = (parent.columns.iter())
+        .filter(|column| !is_pinned(parent, column))
+        .cloned()
+        .collect();
     match (own_key, same_relation) {
         (true, true) if kind == StatementKind::Select => Link::SameName,
         (true, true) => Link::ForeignKey,
-        (true, false) if names_relation(&parent.columns, &child.relation.name) => Link::ForeignKey,
-        (_, false) if is_named_by(&parent.columns, &child.relation.name, column) => {
-            Link::ForeignKey
-        }
-        (false, _) if parent.columns.iter().any(|c| c == column) => Link::SameName,
+        (true, false) if names_relation(&columns, &child.relation.name) => Link::ForeignKey,
+        (_, false) if is_named_by(&columns, &child.relation.name, column) => Link::ForeignKey,
+        (false, _) if columns.iter().any(|c| c == column) => Link::SameName,
         (_, false) | (false, true) if parent.all_columns => Link::Possible,
         _ => Link::None,
     }
+}
+
+/// Does the scan compare that column with one value?
+fn is_pinned(scan: &Scan, column: &str) -> bool {
+    scan.predicates.iter().any(|predicate| {
+        predicate.comparison == Comparison::Equal
+            && matches!(predicate.operand, Operand::Parameter(_))
+            && matches!(&predicate.target, Target::Column(pinned) if pinned == column)
+    })
 }
 
 fn names_relation(columns: &[String], relation: &str) -> bool {
@@ -264,6 +276,19 @@ mod tests {
         );
         assert_eq!(
             between(books, "insert into audit (book_id, kind) values ($1, $2)"),
+            Link::ForeignKey
+        );
+    }
+
+    #[test]
+    fn one_value_drives_nothing() {
+        let notes = "select id, job_id, note from applications where job_id = $1";
+        assert_eq!(
+            between(notes, "select * from jobs where id = $1"),
+            Link::None
+        );
+        assert_eq!(
+            between(notes, "select * from votes where application_id = $1"),
             Link::ForeignKey
         );
     }

@@ -275,7 +275,7 @@ impl Analyser {
             .collect();
         let crowded = likeliest(&limited)
             .filter(|_| crowds.n_exact > 0)
-            .map(|parent| class(parent, crowds.n_crowds, crowds.n, crowds.n_max));
+            .map(|parent| class(parent, crowds.n_seen, crowds.n, crowds.n_max));
         let is_coherent = coherence.is_none_or(|coherence| coherence >= COHERENT);
         let order = if is_coherent || parents.is_empty() {
             KeyOrder::default()
@@ -284,7 +284,7 @@ impl Analyser {
         };
         let whole = likeliest(&parents)
             .filter(|_| order.n > 0)
-            .map(|parent| class(parent, crowds.n_crowds, n, crowds.n_max));
+            .map(|parent| class(parent, crowds.n_seen, n, crowds.n_max));
         Some(Box::new(Mixed {
             coherence,
             n,
@@ -293,7 +293,7 @@ impl Analyser {
             accounted,
             n_rows,
             crowded,
-            n_exact_crowds: crowds.n_exact_crowds,
+            n_exact_crowds: crowds.n_exact_seen,
             n_exact: crowds.n_exact,
             n_keys: known.n_keys,
         }))

@@ -1,20 +1,24 @@
 //! Order: do the keys of one statement come in the same order again and again?
 //!
 //! A loop goes through the rows of a list, and the list is asked for again: then the same keys follow each other in the same order, on
-//! whatever sessions they ran. Look-ups of separate requests come in any order: of two keys that meet twice, each is as often the first.
+//! whatever sessions they ran. Look-ups of separate requests come in any order: of two keys that meet twice, each is as often the first,
+//! however much more frequent one of them is.
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 /// Executions within which two keys meet: the loops of this many requests may run side by side.
 const REACH: usize = 16;
-/// An execution with the same key within so many after the one that counted is no other one: a retry, or a second loop over the same list
-/// beside the first. Four reaches: three executions of one key in a request, among sixteen other requests.
-const SAME: usize = 4 * REACH;
+/// Executions in a block. Two keys meet once in a block, however often they do: retries of two requests are one meeting.
+const BLOCK: usize = 3 * REACH;
+/// Blocks from one meeting of two keys to the next that is independent: requests that repeat their own look-ups reach into the next block.
+const APART: usize = 2;
 /// Pairs kept for one statement of one client.
 const MAX_PAIRS: usize = 1 << 17;
 /// Partners in order before an execution is one of a list.
 const MIN_PARTNERS: usize = 2;
+/// Divided by the distance, the weight of two keys' places in a block: a number that 1 to 16 divide.
+const NEAREST: i64 = 720_720;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -25,6 +29,8 @@ pub struct KeyOrder {
     pub excess: f64,
     /// Its variance by chance.
     pub variance: f64,
+    /// Different keys of the pairs that met more than once.
+    pub n_keys: u64,
     /// Executions whose key came again later.
     pub n_again: u64,
     /// Those of them that stand among keys in the same order as before.
@@ -33,31 +39,31 @@ pub struct KeyOrder {
     pub n: u64,
 }
 
+/// How often two keys met, and which was first: the lesser or the greater.
+#[derive(Debug, Clone, Copy, Default)]
+struct Met {
+    lesser: u32,
+    greater: u32,
+    /// The same of meetings that are independent.
+    apart: (u32, u32),
+    /// Block of the last independent one.
+    block: Option<usize>,
+}
+
 impl KeyOrder {
     /// Of keys in the order of their executions' starts.
     pub(super) fn of(keys: &[u64]) -> Self {
-        let counted = counted(keys);
-        let mut pairs: Map<(u64, u64), (u32, u32)> = Map::default();
-        for (at, &(place, key)) in counted.iter().enumerate() {
-            for &(before, other) in counted[..at].iter().rev() {
-                if place - before > REACH || pairs.len() >= MAX_PAIRS {
-                    break;
-                }
-                let (first, pair) = (other < key, (other.min(key), other.max(key)));
-                let met = pairs.entry(pair).or_default();
-                *(if first { &mut met.0 } else { &mut met.1 }) += 1;
-            }
+        let mut pairs: Map<(u64, u64), Met> = Map::default();
+        for (block, keys) in keys.chunks(BLOCK).enumerate() {
+            meet(keys, block, &mut pairs);
         }
         let (excess, variance) = surprise(&pairs);
-        let mut times: Map<u64, u32> = Map::default();
-        for (_, key) in &counted {
-            *times.entry(*key).or_default() += 1;
-        }
-        let again: Vec<usize> = (0..keys.len()).filter(|&at| times[&keys[at]] > 1).collect();
+        let again = again(keys);
         let ordered = again.iter().filter(|&&at| is_ordered(keys, at, &pairs));
         Self {
             excess,
             variance,
+            n_keys: n_keys(&pairs),
             n_again: again.len() as u64,
             n_ordered: ordered.count() as u64,
             n: keys.len() as u64,
@@ -67,6 +73,7 @@ impl KeyOrder {
     pub(super) fn add(&mut self, other: Self) {
         self.excess += other.excess;
         self.variance += other.variance;
+        self.n_keys += other.n_keys;
         self.n_again += other.n_again;
         self.n_ordered += other.n_ordered;
         self.n += other.n;
@@ -83,31 +90,76 @@ impl KeyOrder {
     }
 }
 
-/// The executions that count, with their places: see [`SAME`].
-fn counted(keys: &[u64]) -> Vec<(usize, u64)> {
-    let mut last: Map<u64, usize> = Map::default();
-    let mut counted = Vec::new();
+/// Lets the keys of a block meet: who was the first, by their nearest places above all. The same backwards, so that chance has no side.
+fn meet(keys: &[u64], block: usize, pairs: &mut Map<(u64, u64), Met>) {
+    let mut lead: Map<(u64, u64), i64> = Map::default();
     for (at, &key) in keys.iter().enumerate() {
-        if last.get(&key).is_none_or(|&last| at - last > SAME) {
-            last.insert(key, at);
-            counted.push((at, key));
+        let from = at.saturating_sub(REACH);
+        for (distance, &before) in keys[from..at].iter().rev().enumerate() {
+            if before != key {
+                let weight = NEAREST / (distance as i64 + 1);
+                let pair = (before.min(key), before.max(key));
+                *lead.entry(pair).or_default() += if before < key { weight } else { -weight };
+            }
         }
     }
-    counted
+    for (pair, lead) in lead {
+        if lead == 0 || (pairs.len() >= MAX_PAIRS && !pairs.contains_key(&pair)) {
+            continue;
+        }
+        let met = pairs.entry(pair).or_default();
+        let is_apart = met.block.is_none_or(|last| block - last >= APART);
+        if is_apart {
+            met.block = Some(block);
+        }
+        if lead > 0 {
+            met.lesser += 1;
+            met.apart.0 += u32::from(is_apart);
+        } else {
+            met.greater += 1;
+            met.apart.1 += u32::from(is_apart);
+        }
+    }
 }
 
 /// With fair coins, `(a - b)²` of `t = a + b` throws is `t` on average, with the variance `2t(t - 1)`.
-fn surprise(pairs: &Map<(u64, u64), (u32, u32)>) -> (f64, f64) {
-    let met = pairs.values().map(|&(a, b)| {
+fn surprise(pairs: &Map<(u64, u64), Met>) -> (f64, f64) {
+    let met = pairs.values().map(|met| {
+        let (a, b) = met.apart;
         let (times, lead) = (f64::from(a + b), f64::from(a.abs_diff(b)));
         (lead * lead - times, 2.0 * times * (times - 1.0))
     });
-    // integers, so the sum doesn't depend on the map's order
+    // whole numbers: their sum doesn't depend on the map's order
     met.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
+fn n_keys(pairs: &Map<(u64, u64), Met>) -> u64 {
+    let again = pairs
+        .iter()
+        .filter(|(_, met)| met.apart.0 + met.apart.1 > 1);
+    let mut keys: Vec<u64> = again.flat_map(|(&(a, b), _)| [a, b]).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.len() as u64
+}
+
+/// The executions whose key came again blocks apart.
+fn again(keys: &[u64]) -> Vec<usize> {
+    let mut spans: Map<u64, (usize, usize)> = Map::default();
+    for (at, &key) in keys.iter().enumerate() {
+        let block = at / BLOCK;
+        spans.entry(key).or_insert((block, block)).1 = block;
+    }
+    (0..keys.len())
+        .filter(|&at| {
+            let (first, last) = spans[&keys[at]];
+            last - first >= APART
+        })
+        .collect()
+}
+
 /// Do keys stand before and behind that execution in the order in which they came at other times?
-fn is_ordered(keys: &[u64], at: usize, pairs: &Map<(u64, u64), (u32, u32)>) -> bool {
+fn is_ordered(keys: &[u64], at: usize, pairs: &Map<(u64, u64), Met>) -> bool {
     let key = keys[at];
     let near = at.saturating_sub(REACH)..(at + REACH + 1).min(keys.len());
     let partners = near.filter(|&other| {
@@ -118,8 +170,8 @@ fn is_ordered(keys: &[u64], at: usize, pairs: &Map<(u64, u64), (u32, u32)>) -> b
         };
         let met = pairs.get(&(first.min(second), first.max(second)));
         let (so, otherwise) = match met {
-            Some(&(a, b)) if first < second => (a, b),
-            Some(&(a, b)) => (b, a),
+            Some(met) if first < second => (met.lesser, met.greater),
+            Some(met) => (met.greater, met.lesser),
             None => (0, 0),
         };
         first != second && so >= otherwise + 2
@@ -131,17 +183,25 @@ fn is_ordered(keys: &[u64], at: usize, pairs: &Map<(u64, u64), (u32, u32)>) -> b
 mod tests {
     use super::*;
 
-    fn scattered(at: u64) -> u64 {
-        at.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29)
-            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
-            >> 40
+    /// xorshift64*, to draw from.
+    fn drawn(seed: u64, n: usize) -> Vec<u64> {
+        let mut state = seed | 1;
+        let mut next = move || {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33
+        };
+        (0..64).for_each(|_| {
+            next();
+        });
+        (0..n).map(|_| next()).collect()
     }
 
     #[test]
     fn lists_asked_for_again_have_an_order() {
         // two loops side by side, over lists of 20 and 30 rows
-        let keys: Vec<u64> = (0..600)
+        let keys: Vec<u64> = (0..900)
             .map(|at| {
                 if at % 2 == 0 {
                     100 + at / 2 % 20
@@ -152,32 +212,40 @@ mod tests {
             .collect();
         let order = KeyOrder::of(&keys);
         assert!(order.score() > 8.0, "{order:?}");
-        assert!(
-            order.n_ordered * 20 > order.n_again * 19 && order.n_again == 600,
-            "{order:?}"
-        );
+        assert_eq!((order.n_again, order.n_keys), (900, 50));
+        assert!(order.n_ordered * 20 > order.n_again * 19, "{order:?}");
     }
 
     #[test]
-    fn separate_look_ups_have_none() {
-        for keys in [7, 50, 400] {
-            let order = KeyOrder::of(&(0..2000).map(|at| scattered(at) % keys).collect::<Vec<_>>());
-            assert!(order.score() < 4.0, "{keys}: {order:?}");
+    fn separate_look_ups_have_none_whichever_keys_are_frequent() {
+        for n_keys in [5, 20, 400] {
+            for seed in 1..20 {
+                let even: Vec<u64> = drawn(seed, 2000).iter().map(|key| key % n_keys).collect();
+                let skewed: Vec<u64> = (drawn(seed, 2000).iter())
+                    .map(|key| (key % 1000).pow(3) * n_keys / 1_000_000_000)
+                    .collect();
+                for keys in [even, skewed] {
+                    let order = KeyOrder::of(&keys);
+                    assert!(order.score() < 4.5, "{n_keys} {seed}: {order:?}");
+                }
+            }
         }
     }
 
     #[test]
     fn retries_side_by_side_have_none() {
-        let keys: Vec<u64> = (0..900)
-            .map(|at| scattered(at / 6 * 2 + at % 2) % 90)
+        // twenty requests at once, each asks for its key three times
+        let requests = drawn(3, 600);
+        let keys: Vec<u64> = (0..1800)
+            .map(|at| requests[at / 60 * 20 + at % 20] % 300)
             .collect();
         let order = KeyOrder::of(&keys);
-        assert!(order.score() < 4.0, "{order:?}");
+        assert!(order.score() < 4.5, "{order:?}");
     }
 
     #[test]
     fn nothing_is_said_of_nothing() {
-        assert_eq!(KeyOrder::of(&[]).score(), 0.0);
-        assert_eq!(KeyOrder::of(&[1, 1, 1]).score(), 0.0);
+        assert!(KeyOrder::of(&[]).score().abs() < 1e-9);
+        assert!(KeyOrder::of(&[1, 1, 1]).score().abs() < 1e-9);
     }
 }

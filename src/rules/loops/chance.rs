@@ -10,7 +10,7 @@ use crate::{
     finding::Confidence,
     rules::Audit,
     sql::Fingerprint,
-    workload::{BurstClass, Chains, Query, Repetition, SideBySide, WindowBound},
+    workload::{BurstClass, Chains, Driver, Query, Repetition, SideBySide, WindowBound},
 };
 
 /// Probability of as many bursts by chance, from which on they are taken for chance.
@@ -220,8 +220,10 @@ pub(super) fn strays(audit: &Audit<'_>, accepted: &[Judged<'_>], short: &[Judged
 pub(super) fn is_lone(audit: &Audit<'_>, accepted: &[Judged<'_>]) -> bool {
     /// Runs of the driver for each burst: fewer, and its page may well be the only one that loops.
     const MIN_RUNS: u64 = 4;
+    /// The same where it stands in another window.
+    const MIN_RUNS_BEFORE: u64 = 2;
     let mut n_bursts: BTreeMap<Option<Fingerprint>, u64> = BTreeMap::new();
-    let (mut n, mut n_filling) = (0, 0);
+    let (mut n, mut n_filling, mut is_before) = (0, 0, true);
     for BurstClass {
         shape,
         n_repeats,
@@ -234,13 +236,15 @@ pub(super) fn is_lone(audit: &Audit<'_>, accepted: &[Judged<'_>]) -> bool {
         }
         n += n_repeats;
         n_filling += if shape.fills_limit { *n_repeats } else { 0 };
+        is_before &= shape.driver == Driver::Before;
         *n_bursts.entry(shape.parent).or_default() += n_of_class;
     }
+    let least = if is_before { MIN_RUNS_BEFORE } else { MIN_RUNS };
     n_filling * 2 < n
         && !n_bursts.is_empty()
         && n_bursts.into_iter().all(|(parent, n_bursts)| {
             let parent = parent.and_then(|parent| audit.snapshot.workload.query(parent));
-            parent.is_some_and(|parent| n_bursts * MIN_RUNS <= parent.n_calls())
+            parent.is_some_and(|parent| n_bursts * least <= parent.n_calls())
         })
 }
 

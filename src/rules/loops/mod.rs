@@ -116,6 +116,105 @@ fn loops_of<'a>(audit: &Audit<'a>, loops: Loops, looped: &BTreeSet<Fingerprint>)
         .collect()
 }
 
+/// The classes of one child by their verdicts.
+struct Sorted<'a> {
+    accepted: Vec<Judged<'a>>,
+    others: Vec<Judged<'a>>,
+    short: Vec<Judged<'a>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(
+        audit: &Audit<'a>,
+        child: &'a Query,
+        repetition: &'a Repetition,
+        looped: &BTreeSet<Fingerprint>,
+    ) -> Self {
+        let mut links: BTreeMap<Option<Fingerprint>, Link> = BTreeMap::new();
+        let mut link_of = |class: &BurstClass| {
+            let parent = class.shape.parent;
+            match *links
+                .entry(parent)
+                .or_insert_with(|| subject::link(audit, parent, child))
+            {
+                Link::SameName if is_nested(class, looped) => Link::ForeignKey,
+                link => link,
+            }
+        };
+        let (mut accepted, mut others) = (Vec::new(), Vec::new());
+        let (mut short, mut inner) = (Vec::new(), Vec::new());
+        for class in &repetition.classes {
+            let link = link_of(class);
+            let judge = |confidence| Judged { class, confidence };
+            let mismatched = is_mismatched(audit, &class.shape);
+            match verdict::verdict(audit.settings, child, &class.shape, link) {
+                _ if mismatched => {}
+                verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
+                verdict::Verdict::TooShort
+                    if is_nested(class, looped) && class.shape.driver == Driver::Within =>
+                {
+                    inner.push(judge(Confidence::Medium));
+                }
+                verdict::Verdict::TooShort => {
+                    short.push(judge(Confidence::Medium));
+                    others.push(judge(Confidence::Medium));
+                }
+                verdict::Verdict::No => others.push(judge(Confidence::Medium)),
+            }
+        }
+        // what runs in the body of a loop adds up over its rounds
+        let n_inner: u64 = inner.iter().map(|judged| judged.class.n_repeats).sum();
+        if n_inner >= verdict::min_repeats(audit.settings) {
+            accepted.append(&mut inner);
+        } else {
+            others.append(&mut inner);
+        }
+        Self {
+            accepted,
+            others,
+            short,
+        }
+    }
+
+    /// Leaves what transactions and tags bound.
+    fn retain_bounded(&mut self) {
+        self.accepted.retain(mixed::is_bounded);
+        self.others.retain(mixed::is_bounded);
+        self.short.clear();
+    }
+
+    /// Takes the others in that a child's certain loops make count.
+    fn adopt(&mut self, child: &Query) {
+        let parents: Vec<_> = (self.accepted.iter())
+            .map(|judged| judged.class.shape.parent)
+            .collect();
+        let sure = is_sure(&self.accepted);
+        self.accepted.extend(self.others.drain(..).filter(|judged| {
+            let shape = &judged.class.shape;
+            let same_parent = shape.parent.is_some() && parents.contains(&shape.parent);
+            // where the child surely loops, other work between its repeats is a shared connection's
+            !verdict::excused(child, shape)
+                && (sure || !verdict::doubtful(shape))
+                && (same_parent || (sure && shape.repeats >= SURELY_A_LOOP / 2))
+        }));
+    }
+
+    fn doubt(&mut self) {
+        for judged in &mut self.accepted {
+            judged.confidence = Confidence::Low;
+        }
+    }
+
+    fn confidence(&self) -> Option<Confidence> {
+        self.accepted.iter().map(|judged| judged.confidence).max()
+    }
+}
+
+/// Does a loop drive it that is known already?
+fn is_nested(class: &BurstClass, looped: &BTreeSet<Fingerprint>) -> bool {
+    class.shape.parent.is_some_and(|p| looped.contains(&p))
+}
+
 /// Judges every class; a child that surely is looped makes its less certain bursts count too.
 fn judge<'a>(
     audit: &Audit<'a>,
@@ -123,123 +222,106 @@ fn judge<'a>(
     repetition: &'a Repetition,
     looped: &BTreeSet<Fingerprint>,
 ) -> Option<Loop<'a>> {
-    let mut links: BTreeMap<Option<Fingerprint>, Link> = BTreeMap::new();
-    let is_nested = |class: &BurstClass| class.shape.parent.is_some_and(|p| looped.contains(&p));
-    let mut link_of = |class: &BurstClass| {
-        let parent = class.shape.parent;
-        let nested = is_nested(class);
-        match *links
-            .entry(parent)
-            .or_insert_with(|| subject::link(audit, parent, child))
-        {
-            Link::SameName if nested => Link::ForeignKey,
-            link => link,
-        }
-    };
-    let mut accepted: Vec<Judged<'a>> = Vec::new();
-    let mut others: Vec<Judged<'a>> = Vec::new();
-    let mut short: Vec<Judged<'a>> = Vec::new();
-    let mut inner: Vec<Judged<'a>> = Vec::new();
-    for class in &repetition.classes {
-        let link = link_of(class);
-        let judge = |confidence| Judged { class, confidence };
-        let mismatched = is_mismatched(audit, &class.shape);
-        match verdict::verdict(audit.settings, child, &class.shape, link) {
-            _ if mismatched => {}
-            verdict::Verdict::Loop(confidence) => accepted.push(judge(confidence)),
-            verdict::Verdict::TooShort
-                if is_nested(class) && class.shape.driver == Driver::Within =>
-            {
-                inner.push(judge(Confidence::Medium));
-            }
-            verdict::Verdict::TooShort => {
-                short.push(judge(Confidence::Medium));
-                others.push(judge(Confidence::Medium));
-            }
-            verdict::Verdict::No => others.push(judge(Confidence::Medium)),
-        }
-    }
-    // what runs in the body of a loop adds up over its rounds
-    let n_inner: u64 = inner.iter().map(|judged| judged.class.n_repeats).sum();
-    if n_inner >= verdict::min_repeats(audit.settings) {
-        accepted.append(&mut inner);
-    } else {
-        others.append(&mut inner);
-    }
+    let mut sorted = Sorted::of(audit, child, repetition, looped);
     let mixed = repetition
         .mixed
         .as_deref()
-        .filter(|mixed| mixed::is_mixed(mixed) && !mixed::is_owned(mixed, &accepted));
-    let told = mixed.and_then(|mixed| mixed::verdict(audit, child, mixed));
-    let mut doubt = None;
-    if told.is_some() || (mixed.is_some() && accepted.iter().any(mixed::is_bounded)) {
-        // what the session shows is of other requests
-        accepted.retain(mixed::is_bounded);
-        others.retain(mixed::is_bounded);
-        short.clear();
-        accepted.extend(told.map(|told| told.judged));
-        // what ran outside of transactions is not counted: the number would be too low
-        let uncounted = told.is_none() && mixed.is_some_and(|m| mixed::outweighs(m, &accepted));
-        if uncounted || told.is_some_and(|told| told.is_shared) {
-            doubt = Some(Doubt::Number);
-        }
-    } else if mixed.is_some() {
-        doubt = Some(Doubt::Mixed);
+        .filter(|mixed| mixed::is_mixed(mixed) && !mixed::is_owned(mixed, &sorted.accepted));
+    if let Some(told) = mixed.and_then(|mixed| mixed::verdict(audit, child, mixed)) {
+        return as_told(child, repetition, sorted, told);
     }
-    if told.is_none() && chance::strays(audit, &accepted, &short) {
+    let mut doubt = None;
+    if let Some(mixed) = mixed {
+        doubt = Some(Doubt::Mixed);
+        if sorted.accepted.iter().any(mixed::is_bounded) {
+            sorted.retain_bounded();
+            // what ran outside of transactions is not counted: the number would be too low
+            doubt = mixed::outweighs(mixed, &sorted.accepted).then_some(Doubt::Number);
+        }
+    }
+    if chance::strays(audit, &sorted.accepted, &sorted.short) {
         return None;
     }
-    let is_inner = accepted.iter().any(|judged| is_nested(judged.class));
-    if told.is_none() && doubt.is_none() && !is_inner && chance::is_lone(audit, &accepted) {
+    let is_inner = (sorted.accepted.iter()).any(|judged| is_nested(judged.class, looped));
+    if doubt.is_none() && !is_inner && chance::is_lone(audit, &sorted.accepted) {
         doubt = Some(Doubt::Lone);
     }
     if doubt.is_some() {
-        for judged in &mut accepted {
-            judged.confidence = Confidence::Low;
-        }
+        sorted.doubt();
     }
     let traffic = chance::Traffic::of(repetition);
-    if told.is_none() {
-        traffic.weigh(&mut accepted);
+    traffic.weigh(&mut sorted.accepted);
+    let confidence = sorted.confidence()?;
+    keep_one_view(child, &mut sorted.accepted, &mut sorted.others);
+    sorted.adopt(child);
+    traffic.drop_chance(&mut sorted.accepted);
+    // seen twice after all: more repeats than the statement ran
+    let n_repeats: u64 = (sorted.accepted.iter())
+        .map(|judged| judged.class.n_repeats)
+        .sum();
+    if n_repeats > child.log.as_ref().map_or(0, |log| log.n_calls) {
+        let across = |judged: &Judged<'_>| judged.class.shape.bound == WindowBound::Parallel;
+        sorted.accepted.retain(|judged| !across(judged));
     }
-    let confidence = accepted.iter().map(|judged| judged.confidence).max()?;
-    let parents: Vec<_> = accepted.iter().map(|j| j.class.shape.parent).collect();
-    let sure = is_sure(&accepted);
-    if told.is_none() {
-        keep_one_view(child, &mut accepted, &mut others);
-    }
-    accepted.extend(others.into_iter().filter(|judged| {
-        let shape = &judged.class.shape;
-        let same_parent = shape.parent.is_some() && parents.contains(&shape.parent);
-        // where the child surely loops, other work between its repeats is a shared connection's
-        !verdict::excused(child, shape)
-            && (sure || !verdict::doubtful(shape))
-            && (same_parent || (sure && shape.repeats >= SURELY_A_LOOP / 2))
-    }));
-    if told.is_none() {
-        traffic.drop_chance(&mut accepted);
-    }
-    if accepted.is_empty() {
+    if sorted.accepted.is_empty() {
         return None;
     }
-    // seen twice after all: more repeats than the statement ran
-    let n_repeats: u64 = accepted.iter().map(|judged| judged.class.n_repeats).sum();
-    if told.is_none() && n_repeats > child.log.as_ref().map_or(0, |log| log.n_calls) {
-        accepted.retain(|judged| judged.class.shape.bound != WindowBound::Parallel);
-    }
-    accepted.sort_by_key(|judged| {
-        (
-            std::cmp::Reverse(judged.class.n_repeats_max),
-            judged.class.shape,
-        )
-    });
-    Some(Loop {
+    Some(Loop::of(
         child,
-        classes: accepted,
+        repetition,
+        sorted.accepted,
         confidence,
-        n_units: repetition.n_windows,
         doubt,
-    })
+    ))
+}
+
+/// The loop that a client's statements as a whole tell of, beside what transactions and tags bound: what a session shows otherwise is of
+/// other requests.
+fn as_told<'a>(
+    child: &'a Query,
+    repetition: &'a Repetition,
+    mut sorted: Sorted<'a>,
+    told: mixed::Told<'a>,
+) -> Option<Loop<'a>> {
+    sorted.retain_bounded();
+    sorted.accepted.push(told.judged);
+    let doubt = told.is_shared.then_some(Doubt::Number);
+    if doubt.is_some() {
+        sorted.doubt();
+    }
+    let confidence = sorted.confidence()?;
+    sorted.adopt(child);
+    Some(Loop::of(
+        child,
+        repetition,
+        sorted.accepted,
+        confidence,
+        doubt,
+    ))
+}
+
+impl<'a> Loop<'a> {
+    fn of(
+        child: &'a Query,
+        repetition: &Repetition,
+        mut classes: Vec<Judged<'a>>,
+        confidence: Confidence,
+        doubt: Option<Doubt>,
+    ) -> Self {
+        classes.sort_by_key(|judged| {
+            (
+                std::cmp::Reverse(judged.class.n_repeats_max),
+                judged.class.shape,
+            )
+        });
+        Self {
+            child,
+            classes,
+            confidence,
+            n_units: repetition.n_windows,
+            doubt,
+        }
+    }
 }
 
 /// What a loop ran on lent sessions is seen twice: as a part of a burst across sessions, and as bursts of those sessions without a driver.

@@ -112,6 +112,10 @@ fn read_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
         (WindowBound::Parallel, _) => shape.fills_limit.then_some(Confidence::Medium),
         (WindowBound::Transaction, Driver::None) => (!shape.runs).then_some(Confidence::Medium),
         (WindowBound::Idle, Driver::None) => None,
+        (WindowBound::Idle, Driver::Before) if linked && quick && !shape.fills_limit => {
+            // the driver stands in another window, perhaps another request's
+            Some(Confidence::Medium)
+        }
         (WindowBound::Idle, _) if linked && (quick || shape.fills_limit) => Some(Confidence::High),
         (WindowBound::Idle, _) if linked => {
             (shape.regular || shape.steady || long).then_some(Confidence::Medium)

@@ -69,7 +69,9 @@ loaded machine reach 20 ms at the median and 140 ms at most.
 - A pooled session that serves many clients without a pause can look like one request. Request ids in comments remove that doubt.
 - A loop that waits long for each row (more than 1 s without a transaction) is not put together.
 - Without a driver in the log (keys from a file or a cache) and without a transaction or tag, a loop looks like look-ups of one a request, and is not reported.
-- Behind a pool that lends connections for single statements, without a pause, repeats of several requests mix: the number of repeats may be a tenth too low.
+- Behind a pool that lends connections for single statements, repeats of several requests mix on each session (told by the mutual information of neighbours, below 0.25 of what there is). There only loops are \
+reported whose keys come in the same order again, that run as often as their drivers' LIMITs give rows, or in crowds of exactly that size; all else is a guess of low confidence. Tags remove that doubt.
+- A page that loops while the same list is used by many pages that don't, outside of transactions and not to the list's LIMIT, is a guess of low confidence: load tests look the same.
 - A log with a duration threshold or a sample rate hides the repeats; the report then says so.
 - Looping over shards or external keys on purpose is reported too: use a baseline.
 

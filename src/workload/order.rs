@@ -95,9 +95,9 @@ fn meet(keys: &[u64], block: usize, pairs: &mut Map<(u64, u64), Met>) {
     let mut lead: Map<(u64, u64), i64> = Map::default();
     for (at, &key) in keys.iter().enumerate() {
         let from = at.saturating_sub(REACH);
-        for (distance, &before) in keys[from..at].iter().rev().enumerate() {
+        for (distance, &before) in (1_i64..).zip(keys[from..at].iter().rev()) {
             if before != key {
-                let weight = NEAREST / (distance as i64 + 1);
+                let weight = NEAREST / distance;
                 let pair = (before.min(key), before.max(key));
                 *lead.entry(pair).or_default() += if before < key { weight } else { -weight };
             }

@@ -28,6 +28,14 @@ impl Planted {
         let Evidence::NPlusOne(evidence) = &finding.evidence else {
             return false;
         };
+        self.is_about(finding) && evidence.n_repeats.abs_diff(self.n) * 10 <= self.n
+    }
+
+    /// The same, whatever the number.
+    fn is_about(&self, finding: &Finding) -> bool {
+        let Evidence::NPlusOne(evidence) = &finding.evidence else {
+            return false;
+        };
         let subject = &finding.subject;
         self.rule == finding.rule
             && subject
@@ -36,7 +44,6 @@ impl Planted {
                 .is_some_and(|r| r.name == self.relation)
             && subject.columns == self.columns
             && evidence.statement_kind == self.kind
-            && evidence.n_repeats.abs_diff(self.n) * 10 <= self.n
     }
 }
 
@@ -103,6 +110,11 @@ fn findings(snapshot: &Snapshot) -> Vec<Finding> {
         .collect()
 }
 
+/// Is it above info, and of medium or high confidence?
+fn counts(finding: &Finding) -> bool {
+    finding.severity > Severity::Info && finding.confidence >= Confidence::Medium
+}
+
 fn score(part: &str, log: &str, planted: &[Planted]) -> Score {
     let snapshot = logs::snapshot(&folder(part).join(log));
     let mut left: Vec<&Planted> = planted.iter().collect();
@@ -112,7 +124,7 @@ fn score(part: &str, log: &str, planted: &[Planted]) -> Score {
         let calibrated = score.of_confidence(finding.confidence);
         calibrated.0 += 1;
         calibrated.1 += u64::from(hit.is_some());
-        if finding.severity == Severity::Info || finding.confidence == Confidence::Low {
+        if !counts(&finding) {
             continue;
         }
         match hit {
@@ -162,6 +174,58 @@ fn logs_drawn_by_chance_are_judged_as_well_as_they_were() {
         sum.wrong,
         sum.missed
     );
+}
+
+/// Where many requests share few connections, loops are missed; statements that no loop sends must be left alone nevertheless.
+#[test]
+fn busy_pools_are_not_accused() {
+    let mut sum = Score::default();
+    let mut accused = Vec::new();
+    for (log, planted) in corpus("busy/tuning") {
+        let snapshot = logs::snapshot(&folder("busy/tuning").join(&log));
+        for finding in findings(&snapshot).iter().filter(|finding| counts(finding)) {
+            if !planted.iter().any(|planted| planted.is_about(finding)) {
+                accused.push(format!("{log}: {}", finding.message));
+            }
+        }
+        sum.add(&score("busy/tuning", &log, &planted));
+    }
+    let wrong = sum.wrong.len();
+    assert!(
+        accused.len() <= 2 && wrong <= 2 && sum.found >= 18 && sum.high.0 - sum.high.1 <= 1,
+        "{} found, {} of {} high right, accused {accused:#?}, wrong {:#?}, missed {:#?}",
+        sum.found,
+        sum.high.1,
+        sum.high.0,
+        sum.wrong,
+        sum.missed
+    );
+}
+
+/// Below medium confidence the report says why, and what would decide.
+#[test]
+fn a_guess_on_a_busy_pool_says_why() {
+    let mut guesses = 0;
+    for log in corpus("busy/tuning").keys() {
+        let snapshot = logs::snapshot(&folder("busy/tuning").join(log));
+        for finding in findings(&snapshot) {
+            if finding.confidence == Confidence::Low {
+                guesses += 1;
+                assert_eq!(
+                    finding.severity,
+                    Severity::Info,
+                    "{log}: {}",
+                    finding.message
+                );
+                assert!(
+                    finding.message.contains("traceparent"),
+                    "{log}: {}",
+                    finding.message
+                );
+            }
+        }
+    }
+    assert!(guesses > 0);
 }
 
 /// Prints precision and recall per client and per scenario of all parts of the corpus: `cargo test --test it n_plus_one::scores -- --ignored --nocapture`.

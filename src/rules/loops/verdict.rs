@@ -108,8 +108,8 @@ fn read_confidence(shape: &BurstShape, link: Link) -> Option<Confidence> {
         (WindowBound::Tag, _) | (WindowBound::Transaction, Driver::Within | Driver::Before) => {
             Some(Confidence::High)
         }
-        (WindowBound::Parallel, _) if linked => Some(Confidence::High),
-        (WindowBound::Parallel, _) => shape.fills_limit.then_some(Confidence::Medium),
+        (WindowBound::Parallel, _) if linked && shape.fills_limit => Some(Confidence::High),
+        (WindowBound::Parallel, _) => (linked || shape.fills_limit).then_some(Confidence::Medium),
         (WindowBound::Transaction, Driver::None) => (!shape.runs).then_some(Confidence::Medium),
         (WindowBound::Idle, Driver::None) => None,
         (WindowBound::Idle, Driver::Before) if linked && quick && !shape.fills_limit => {

@@ -18,6 +18,10 @@ const COHERENT: f64 = 0.25;
 /// Standard deviations from which on the order of keys is none by chance. Of 467 statements on busy logs that no loop sends, the highest had
 /// 2.0; drawn by chance, the highest of 420 had 3.9.
 const ORDERED: f64 = 4.5;
+/// The same beside equal numbers: just above what statements had that no loop sends.
+const SOMEWHAT_ORDERED: f64 = 2.5;
+/// Crowds of exactly the driver's LIMIT that count beside equal numbers.
+const SOME_CROWDS: u64 = 2;
 /// Keys in order from which on it is a list, and not the two or three things that each request asks for: as many as a loop's repeats.
 const MIN_ORDERED_KEYS: u64 = 5;
 /// Runs of the drivers from which on equal numbers convince.
@@ -110,13 +114,14 @@ fn ordered<'a>(audit: &Audit<'_>, child: &Query, mixed: &'a Mixed) -> Option<Tol
     Some(Told { judged, is_shared })
 }
 
+/// Load tests and jobs send round numbers, so equal numbers alone may be chance: the order of keys, or crowds, must point the same way.
 fn accounted<'a>(audit: &Audit<'_>, child: &Query, mixed: &'a Mixed) -> Option<Judged<'a>> {
     let class = mixed.accounted.as_ref()?;
+    if mixed.order.score() < SOMEWHAT_ORDERED && mixed.n_exact_crowds < SOME_CROWDS {
+        return None;
+    }
+    let linked = linked(audit, child, class)?;
     let exact = mixed.n == mixed.n_rows && class.n_bursts >= MIN_RUNS;
-    let linked = match linked(audit, child, class) {
-        None if exact && is_named_alike(audit, child, class) => Confidence::Medium,
-        linked => linked?,
-    };
     Some(Judged {
         class,
         confidence: if exact { linked } else { Confidence::Medium },
@@ -139,11 +144,6 @@ fn crowded<'a>(audit: &Audit<'_>, child: &Query, mixed: &'a Mixed) -> Option<Jud
         class,
         confidence: if sure { linked } else { Confidence::Medium },
     })
-}
-
-/// Is the key called the same on both sides?
-fn is_named_alike(audit: &Audit<'_>, child: &Query, class: &BurstClass) -> bool {
-    subject::link(audit, class.shape.parent, child) == Link::SameName
 }
 
 /// How sure a driver's link lets be; `None` without one.

@@ -20,6 +20,8 @@ const COHERENT: f64 = 0.25;
 const ORDERED: f64 = 4.5;
 /// The same beside equal numbers: just above what statements had that no loop sends.
 const SOMEWHAT_ORDERED: f64 = 2.5;
+/// Multiples of this are numbers that people choose.
+const ROUND: u64 = 10;
 /// Crowds of exactly the driver's LIMIT that count beside equal numbers.
 const SOME_CROWDS: u64 = 2;
 /// Keys in order from which on it is a list, and not the two or three things that each request asks for: as many as a loop's repeats.
@@ -114,18 +116,19 @@ fn ordered<'a>(audit: &Audit<'_>, child: &Query, mixed: &'a Mixed) -> Option<Tol
     Some(Told { judged, is_shared })
 }
 
-/// Load tests and jobs send round numbers, so equal numbers alone may be chance: the order of keys, or crowds, must point the same way.
+/// Load tests and jobs send round numbers, so equal ones alone may be chance: the order of keys, or crowds, must point the same way.
 fn accounted<'a>(audit: &Audit<'_>, child: &Query, mixed: &'a Mixed) -> Option<Judged<'a>> {
     let class = mixed.accounted.as_ref()?;
-    if mixed.order.score() < SOMEWHAT_ORDERED && mixed.n_exact_crowds < SOME_CROWDS {
-        return None;
-    }
     let linked = linked(audit, child, class)?;
     let exact = mixed.n == mixed.n_rows && class.n_bursts >= MIN_RUNS;
-    Some(Judged {
-        class,
-        confidence: if exact { linked } else { Confidence::Medium },
-    })
+    let seconded = mixed.order.score() >= SOMEWHAT_ORDERED || mixed.n_exact_crowds >= SOME_CROWDS;
+    let confidence = match exact {
+        true if seconded => linked,
+        true if !mixed.n.is_multiple_of(ROUND) => Confidence::Medium,
+        false if seconded => Confidence::Medium,
+        _ => return None,
+    };
+    Some(Judged { class, confidence })
 }
 
 fn crowded<'a>(audit: &Audit<'_>, child: &Query, mixed: &'a Mixed) -> Option<Judged<'a>> {

@@ -2,11 +2,13 @@
 
 use super::{
     Audit,
+    loops::full_name,
     review::{self, Problem, ProblemKind},
 };
 use crate::{
+    catalog::RelationName,
     plan::Plan,
-    sql::Fingerprint,
+    sql::{Fingerprint, shape::RelationRef},
     workload::{LoggedPlan, Query, SlowPlans},
 };
 
@@ -82,4 +84,19 @@ pub(super) fn wants_an_index(kind: ProblemKind) -> bool {
             | ProblemKind::RowsRemovedByJoinFilter
             | ProblemKind::SortSpill
     )
+}
+
+/// Problems that right estimates mend.
+pub(super) fn is_about_estimates(kind: ProblemKind) -> bool {
+    matches!(
+        kind,
+        ProblemKind::RowMisestimate | ProblemKind::NestedLoopBlowUp
+    )
+}
+
+/// The relation that a problem is about, with its schema.
+pub(super) fn relation(audit: &Audit<'_>, problem: &Problem) -> Option<RelationName> {
+    let name = problem.relation.clone()?;
+    let relation = RelationRef { schema: None, name };
+    Some(full_name(audit, &relation))
 }

@@ -4,8 +4,7 @@ use super::{
     Audit, Example, Expect, Need, Rule,
     logged_plans::{self, Reviewed},
     recommended::{HEAVY_SHARE, SLOW_MS, source_of},
-    review::{Condition, Problem, ProblemKind},
-    slow_plan,
+    review::{self, Condition, Problem, ProblemKind},
     stale_statistics::Staleness,
 };
 use crate::{
@@ -123,6 +122,12 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Does this rule answer for the estimates of a plan?
+pub(super) fn answers(audit: &Audit<'_>, loads: &Loads, one: &Reviewed<'_>) -> bool {
+    let mut problems = one.problems.iter();
+    problems.any(|problem| finding(audit, loads, one, problem).is_some())
+}
+
 fn finding(
     audit: &Audit<'_>,
     loads: &Loads,
@@ -135,7 +140,7 @@ fn finding(
     let node = one.plan.nodes().nth(problem.position)?;
     let actual = node.actual.as_ref()?;
     let catalog = audit.snapshot.catalog.as_ref()?;
-    let name = slow_plan::relation(audit, problem)?;
+    let name = logged_plans::relation(audit, problem)?;
     let relation = catalog.relation(&name)?;
     let parts = equalities(node);
     let mut columns: Vec<String> = parts
@@ -231,9 +236,8 @@ fn statistics_name(table: &str, columns: &[String]) -> String {
 
 /// Plain equalities of a scan.
 fn equalities(node: &PlanNode) -> Vec<Condition> {
-    let conditions = [&node.index_cond, &node.filter].into_iter().flatten();
-    conditions
-        .flat_map(|text| Condition::parts(text))
+    review::conditions(node)
+        .into_iter()
         .filter(|part| part.is_plain && part.is_equality())
         .collect()
 }

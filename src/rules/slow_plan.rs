@@ -2,18 +2,16 @@
 
 use super::{
     Audit, Example, Expect, Need, Rule,
-    logged_plans::{self, Reviewed, is_advised, wants_an_index},
-    loops::full_name,
+    logged_plans::{self, Reviewed, is_about_estimates, is_advised, wants_an_index},
+    missing_extended_statistics,
     recommended::{HEAVY_SHARE, SLOW_MS, source_of},
     review::{self, NodeShare, Problem},
 };
 use crate::{
-    catalog::RelationName,
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactBasis, Remedy, RemedyKind, Severity, Subject,
         figures,
     },
-    sql::shape::RelationRef,
     workload::Loads,
 };
 
@@ -50,7 +48,8 @@ A mean time says that a statement is slow, a plan says why. Much of it no index 
 Each node's own share of the time is worked out (loops and parallel workers counted), and each known problem weighed by the share that hangs on it. A problem is told from a fifth of the \
 plan's time; where nothing was timed (`log_timing` or `log_analyze` off), of its cost, with medium confidence. Limits per problem: 1,000 rows thrown away and nine in ten; estimates ten times off \
 at a hundred rows and more; 100 repeats; disk used at all; a tenth of the time in one trigger, a fifth in compiling, half in reads. Problems that an index mends are left to the rules on indexes \
-where these have an index for the statement. It is a warning from a mean of 100 ms, or 1 % of the database's time where the plan took 10 ms, else info. Time saved is the share of the node: an upper bound. Statements that begin with EXPLAIN \
+where these have an index for the statement. It is a warning from a mean of 100 ms, or 1 % of the database's time where the plan took 10 ms, else info. Where the work is for nothing (rows thrown away, \
+scans repeated, triggers, compiling), time saved is the share of the node, an upper bound; for what would be done in another way (spills, estimates) none is named. Statements that begin with EXPLAIN \
 are somebody's own look at a plan, and left alone.
 
 ## When it is wrong
@@ -116,18 +115,25 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
 fn finding(audit: &Audit<'_>, loads: &Loads, one: &Reviewed<'_>) -> Option<Finding> {
     let query = one.query;
     let is_advised = is_advised(audit, query.fingerprint);
+    let are_estimates_answered = missing_extended_statistics::answers(audit, loads, one);
     let problems: Vec<&Problem> = one
         .problems
         .iter()
         .filter(|problem| problem.share >= MIN_SHARE)
         .filter(|problem| !(is_advised && wants_an_index(problem.kind)))
+        .filter(|problem| !(are_estimates_answered && is_about_estimates(problem.kind)))
         .collect();
     let first = *problems.first()?;
     let share = loads.share(query);
     let duration_ms = one.logged.duration_us as f64 / 1e3;
     let is_heavy =
         query.mean_ms() >= SLOW_MS || (share >= HEAVY_SHARE && duration_ms >= MIN_HEAVY_MS);
-    let relation = relation(audit, first);
+    let relation = logged_plans::relation(audit, first);
+    let wasted = if first.kind.is_waste() {
+        first.share
+    } else {
+        0.0
+    };
     let what = if one.is_measured() {
         let ms = figures::milliseconds(duration_ms);
         format!("{} of a plan's {ms}", figures::share(first.share))
@@ -162,9 +168,11 @@ fn finding(audit: &Audit<'_>, loads: &Loads, one: &Reviewed<'_>) -> Option<Findi
         impact: Impact {
             n_calls: query.n_calls(),
             total_time_ms: query.total_ms(),
-            saved_time_ms: query.total_ms() * first.share,
-            saved_share: share * first.share,
-            basis: if one.is_measured() {
+            saved_time_ms: query.total_ms() * wasted,
+            saved_share: share * wasted,
+            basis: if !first.kind.is_waste() {
+                ImpactBasis::None
+            } else if one.is_measured() {
                 ImpactBasis::Measured
             } else {
                 ImpactBasis::CalibratedEstimate
@@ -224,10 +232,4 @@ fn hint(problems: &[&Problem]) -> String {
     }
     hints.truncate(MAX_HINTS);
     hints.join("; ")
-}
-
-pub(super) fn relation(audit: &Audit<'_>, problem: &Problem) -> Option<RelationName> {
-    let name = problem.relation.clone()?;
-    let relation = RelationRef { schema: None, name };
-    Some(full_name(audit, &relation))
 }

@@ -1,6 +1,6 @@
 //! Estimates that are far off, told where they begin.
 
-use super::{Problem, ProblemKind, condition::Condition, scans::whole, walk::Walk};
+use super::{Problem, ProblemKind, scans::whole, walk::Walk};
 use crate::plan::{Actual, PlanNode};
 
 /// How far off counts (PEV2 and depesz both mark ten).
@@ -99,15 +99,7 @@ fn factor(node: &PlanNode, actual: &Actual, may_be_cut_short: bool) -> Option<f6
 
 /// Why the planner erred, as far as the condition tells, and the columns that statistics would be made on.
 fn cause(node: &PlanNode) -> (String, Vec<String>) {
-    let mut parts = Vec::new();
-    for condition in [&node.index_cond, &node.filter].into_iter().flatten() {
-        parts.extend(Condition::parts(condition));
-    }
-    if parts.is_empty() {
-        for condition in &node.conditions {
-            parts.extend(Condition::parts(condition));
-        }
-    }
+    let parts = super::conditions(node);
     let relation = node.relation.clone();
     let mut columns: Vec<String> = Vec::new();
     for part in parts.iter().filter(|part| part.is_plain) {

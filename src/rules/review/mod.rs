@@ -12,7 +12,10 @@ pub use condition::Condition;
 
 use serde::Serialize;
 
-use crate::{finding::Severity, plan::Plan};
+use crate::{
+    finding::Severity,
+    plan::{Plan, PlanNode},
+};
 use walk::Walk;
 
 /// Share of the plan's time (of its cost where it was not run) from which a problem is a warning.
@@ -93,6 +96,24 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    /// Is what hangs on it spared where it is mended, and not only done in another way?
+    #[must_use]
+    pub fn is_waste(self) -> bool {
+        matches!(
+            self,
+            Self::RowsRemovedByFilter
+                | Self::WrongIndexForLimit
+                | Self::RowsRemovedByJoinFilter
+                | Self::SelectiveSeqScan
+                | Self::DeepOffset
+                | Self::RepeatedSeqScan
+                | Self::CrossProduct
+                | Self::UnprunedPartitions
+                | Self::JitTime
+                | Self::TriggerTime
+        )
+    }
+
     /// Kebab-case id, as in the JSON.
     #[must_use]
     pub fn id(self) -> &'static str {
@@ -151,6 +172,15 @@ pub fn review(plan: &Plan) -> Vec<Problem> {
             .then(a.position.cmp(&b.position))
     });
     problems
+}
+
+/// All conditions of a node; a bitmap scan has those of its index once more as `Recheck Cond`.
+#[must_use]
+pub fn conditions(node: &PlanNode) -> Vec<Condition> {
+    let own = [&node.index_cond, &node.filter].into_iter().flatten();
+    own.chain(&node.conditions)
+        .flat_map(|text| Condition::parts(text))
+        .collect()
 }
 
 /// A node with what it took.

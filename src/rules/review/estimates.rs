@@ -39,6 +39,10 @@ pub(super) fn problem(walk: &Walk<'_>, at: usize) -> Option<Problem> {
         return None;
     }
     let off = factor(step.node, actual, step.may_be_cut_short)?;
+    // fewer groups than expected cost no more than some memory
+    if is_grouping(step.node) && off < 1.0 {
+        return None;
+    }
     let begins_below = walk.children(at).any(|child| {
         let is_input = walk.steps[child].node.subplan_name.is_none();
         let begun = walk.actual(child).and_then(|actual| {
@@ -73,7 +77,7 @@ pub(super) fn problem(walk: &Walk<'_>, at: usize) -> Option<Problem> {
                     "{} rows expected, {} came{}: {} times {}",
                     whole(planned),
                     whole(came),
-                    if actual.n_loops > 1.0 {
+                    if actual.n_loops > step.n_processes {
                         " each time"
                     } else {
                         ""
@@ -97,8 +101,16 @@ fn factor(node: &PlanNode, actual: &Actual, may_be_cut_short: bool) -> Option<f6
     (enough && is_far).then_some(off)
 }
 
+fn is_grouping(node: &PlanNode) -> bool {
+    matches!(node.node_type.as_str(), "Aggregate" | "Group" | "Unique")
+}
+
 /// Why the planner erred, as far as the condition tells, and the columns that statistics would be made on.
 fn cause(node: &PlanNode) -> (String, Vec<String>) {
+    if is_grouping(node) {
+        let hint = "the number of groups was a guess: ANALYZE; where several columns make a group, CREATE STATISTICS (ndistinct) on them";
+        return (hint.to_owned(), Vec::new());
+    }
     let parts = super::conditions(node);
     let relation = node.relation.clone();
     let mut columns: Vec<String> = Vec::new();

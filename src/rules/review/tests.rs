@@ -121,6 +121,23 @@ Limit  (cost=0.00..1.00 rows=10 width=8) (actual time=0.1..4.0 rows=10 loops=1)
 }
 
 #[test]
+fn groups_are_no_join() {
+    let plan = "\
+Sort  (cost=9.00..10.00 rows=200 width=8) (actual time=500.0..600.0 rows=90000 loops=1)
+  Sort Key: (count(*))
+  ->  HashAggregate  (cost=5.00..8.00 rows=200 width=8) (actual time=100.0..300.0 rows=90000 loops=1)
+        Group Key: city, zip
+        ->  Seq Scan on a  (cost=0.00..1.00 rows=100000 width=8) (actual time=0.1..50.0 rows=100000 loops=1)";
+    let found = found(plan);
+    assert!(
+        found[0].contains("450 times as many / the number of groups"),
+        "{found:?}"
+    );
+    let fewer = plan.replace("rows=90000", "rows=2");
+    assert_eq!(kinds(&fewer), [""; 0]);
+}
+
+#[test]
 fn what_runs_again_and_again() {
     let subplan = "\
 Seq Scan on authors  (cost=0.00..9.00 rows=1000 width=8) (actual time=0.1..500.0 rows=1000 loops=1)

@@ -1,10 +1,8 @@
 //! `pgassay choose`: the selector alone, on a published cost table.
 
-use std::{fs::File, io::Read};
-
 use serde_json::json;
 
-use super::{Context, Error, ErrorKind, Outcome, path_text};
+use super::{Context, Error, ErrorKind, Outcome, path_text, text};
 use crate::{
     advise::choose::{self, Limits, PublishedTable},
     cli::{ChooseArgs, PlanFormat},
@@ -30,7 +28,7 @@ pub(super) fn run(args: &ChooseArgs, context: &Context) -> Result<Outcome, Error
         None => None,
     };
     let name = path_text(&args.cost_table);
-    let published = PublishedTable::parse(&text(args)?).map_err(|error| {
+    let published = PublishedTable::parse(&text::read(&args.cost_table, MAX_TABLE_BYTES)?).map_err(|error| {
         Error::new(ErrorKind::Input, format!("\"{name}\" is no cost table"))
             .because(error)
             .hint("wanted: \"param size\", \"set indexes_per_combination[n]\" and \"param costs\", as CoPhy's data files have them")
@@ -60,24 +58,4 @@ pub(super) fn run(args: &ChooseArgs, context: &Context) -> Result<Outcome, Error
     };
     context.print(text.as_bytes())?;
     Ok(Outcome::Clean)
-}
-
-fn text(args: &ChooseArgs) -> Result<String, Error> {
-    let mut text = String::new();
-    let path = &args.cost_table;
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin()
-            .take(MAX_TABLE_BYTES)
-            .read_to_string(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_TABLE_BYTES).read_to_string(&mut text))
-    };
-    read.map_err(|error| {
-        Error::new(
-            ErrorKind::Input,
-            format!("cannot read \"{}\"", path_text(path)),
-        )
-        .because(error)
-    })?;
-    Ok(text)
 }

@@ -24,6 +24,7 @@ mod project;
 mod rules;
 mod self_check;
 mod snapshot;
+mod text;
 mod twin;
 mod verify;
 mod verify_on;

@@ -3,12 +3,13 @@
 mod output;
 mod problems;
 
-use std::{fs::File, io::Read, path::Path};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{
-    Context, Error, ErrorKind, Outcome, connect, path_text, self_check, snapshot as file, twin,
+    Context, Error, ErrorKind, Outcome, connect, path_text, self_check, snapshot as file, text,
+    twin,
 };
 use crate::{
     advise::{PlannedQuery, WhatIfError},
@@ -241,7 +242,9 @@ fn plan_file(args: &PlanArgs) -> Result<Option<String>, Error> {
             format!("no file \"{}\"", path_text(path)),
         ));
     }
-    is_file.then(|| read(path)).transpose()
+    is_file
+        .then(|| text::read(path, MAX_FILE_BYTES))
+        .transpose()
 }
 
 /// A plan that somebody kept.
@@ -273,29 +276,9 @@ fn of_file(args: &PlanArgs, text: &str) -> Result<Value, Error> {
 fn statements(args: &PlanArgs) -> Result<Vec<String>, Error> {
     match (&args.query, &args.file) {
         (Some(query), _) => Ok(vec![query.clone()]),
-        (None, Some(path)) => read(path).map(|text| split(&text)),
+        (None, Some(path)) => text::read(path, MAX_FILE_BYTES).map(|text| split(&text)),
         (None, None) => Err(Error::new(ErrorKind::Usage, "no statement to plan")),
     }
-}
-
-/// A file's text; `-` is stdin.
-fn read(path: &Path) -> Result<String, Error> {
-    let mut text = String::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin()
-            .take(MAX_FILE_BYTES)
-            .read_to_string(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
-    };
-    read.map_err(|error| {
-        Error::new(
-            ErrorKind::Input,
-            format!("cannot read \"{}\"", path_text(path)),
-        )
-        .because(error)
-    })?;
-    Ok(text)
 }
 
 /// Statements of a file, at semicolons outside of strings, parentheses notwithstanding.

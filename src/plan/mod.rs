@@ -6,6 +6,7 @@ mod text;
 
 pub use node::{Actual, Plan, PlanNode, TriggerTime};
 pub use parse::{PlanError, unframed_json};
+pub use text::unquoted;
 
 use std::fmt;
 

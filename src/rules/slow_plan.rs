@@ -143,7 +143,7 @@ fn finding(audit: &Audit<'_>, loads: &Loads, one: &Reviewed<'_>) -> Option<Findi
     let evidence = serde_json::json!({
         "plan_ms": duration_ms,
         "problems": one.problems.iter().map(in_words).collect::<Vec<_>>(),
-        "where_it_goes": review::where_it_goes(&one.plan).iter().map(node_in_words).collect::<Vec<_>>(),
+        "where_it_goes": review::where_it_goes(&one.plan).iter().map(NodeShare::in_words).collect::<Vec<_>>(),
     });
     Some(Finding {
         rule: RULE.id,
@@ -202,24 +202,6 @@ fn in_words(problem: &Problem) -> String {
         problem.node,
         problem.message
     )
-}
-
-/// `72.0 % Seq Scan on jobs: 2 rows expected, 3 came`
-fn node_in_words(node: &NodeShare) -> String {
-    let rows = |rows: f64| figures::count(rows.max(0.0).round() as u64);
-    let mut words = format!(
-        "{} {}: {} rows expected",
-        figures::share(node.share),
-        node.node,
-        rows(node.rows_expected)
-    );
-    if let Some(came) = node.rows {
-        words.push_str(&format!(", {} came", rows(came)));
-    }
-    if let Some(n_loops) = node.n_loops.filter(|n| *n > 1.0) {
-        words.push_str(&format!(", {} times", rows(n_loops)));
-    }
-    words
 }
 
 /// What would help, the largest share first, each once.

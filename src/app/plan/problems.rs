@@ -1,9 +1,10 @@
 //! What makes a plan slow, for people.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::output::plain;
-use crate::finding::figures;
+use crate::{finding::figures, rules::review::NodeShare};
 
 /// Nodes named where the time goes.
 const MAX_NODES: usize = 5;
@@ -24,10 +25,10 @@ pub(super) fn terminal(plan: &Value) -> String {
             figures::milliseconds(planning)
         ));
     }
-    if let Some(nodes) = plan["where_it_goes"].as_array() {
+    if let Ok(nodes) = Vec::<NodeShare>::deserialize(&plan["where_it_goes"]) {
         text.push_str(&format!("  where the {of_what} goes\n"));
         for node in nodes.iter().take(MAX_NODES) {
-            text.push_str(&format!("    {}\n", node_line(node)));
+            text.push_str(&format!("    {}\n", plain(&node.in_words())));
         }
     }
     let problems = plan["problems"].as_array();
@@ -69,26 +70,4 @@ fn was_run(plan: &Value) -> bool {
     let explained = &plan["explain"];
     let root = explained.get(0).unwrap_or(explained);
     is_measured || root["Plan"]["Actual Loops"].is_number()
-}
-
-/// `74.0 %  Seq Scan on jobs: 100 rows expected, 120 came`
-fn node_line(node: &Value) -> String {
-    let number = |key: &str| node[key].as_f64();
-    let mut line = format!(
-        "{:>7}  {}: {} rows expected",
-        figures::share(number("share").unwrap_or_default()),
-        plain(node["node"].as_str().unwrap_or_default()),
-        whole(number("rows_expected").unwrap_or_default())
-    );
-    if let Some(rows) = number("rows") {
-        line.push_str(&format!(", {} came", whole(rows)));
-    }
-    if let Some(n_loops) = number("n_loops").filter(|n| *n > 1.0) {
-        line.push_str(&format!(", {} times", whole(n_loops)));
-    }
-    line
-}
-
-fn whole(rows: f64) -> String {
-    figures::count(rows.max(0.0).round() as u64)
 }

@@ -154,7 +154,9 @@ fn split_outside_quotes<'a>(text: &'a str, separator: &str) -> Option<(&'a str, 
     None
 }
 
-fn unquoted(name: &str) -> String {
+/// A name as EXPLAIN writes it, without its quotes.
+#[must_use]
+pub fn unquoted(name: &str) -> String {
     let inner = name.strip_prefix('"').and_then(|n| n.strip_suffix('"'));
     inner.map_or_else(|| name.to_owned(), |inner| inner.replace("\"\"", "\""))
 }

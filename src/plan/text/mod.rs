@@ -3,6 +3,8 @@
 mod label;
 mod property;
 
+pub use label::unquoted;
+
 use super::{Actual, Cost, Plan, PlanError, PlanNode, TriggerTime};
 
 /// Reads a plan in text form. Lines that are no part of a plan (psql's title and count of rows) are passed over.

@@ -1,5 +1,7 @@
 //! What a condition of EXPLAIN is about: its parts, and of each the column, plain or wrapped.
 
+use crate::plan::unquoted;
+
 /// One part of a condition, as AND joins them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
@@ -226,11 +228,6 @@ fn is_name(text: &str) -> bool {
     };
     let is_quoted = |part: &str| part.len() > 2 && part.starts_with('"') && part.ends_with('"');
     !text.is_empty() && text.split('.').all(|part| is_bare(part) || is_quoted(part))
-}
-
-fn unquoted(name: &str) -> String {
-    let inner = name.strip_prefix('"').and_then(|n| n.strip_suffix('"'));
-    inner.map_or_else(|| name.to_owned(), |inner| inner.replace("\"\"", "\""))
 }
 
 #[cfg(test)]

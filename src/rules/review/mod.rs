@@ -10,10 +10,10 @@ mod whole;
 
 pub use condition::Condition;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
-    finding::Severity,
+    finding::{Severity, figures},
     plan::{Plan, PlanNode},
 };
 use walk::Walk;
@@ -48,8 +48,7 @@ pub struct Problem {
 }
 
 /// The known problems. Names as in the JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProblemKind {
     /// Far more or fewer rows came than the planner expected.
     RowMisestimate,
@@ -143,6 +142,12 @@ impl ProblemKind {
     }
 }
 
+impl Serialize for ProblemKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
 /// All problems of a plan, the one with most of its time first. The same plan gives the same list.
 #[must_use]
 pub fn review(plan: &Plan) -> Vec<Problem> {
@@ -184,7 +189,7 @@ pub fn conditions(node: &PlanNode) -> Vec<Condition> {
 }
 
 /// A node with what it took.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeShare {
     /// The node in words.
     pub node: String,
@@ -196,6 +201,26 @@ pub struct NodeShare {
     pub rows: Option<f64>,
     /// How often it ran; parallel processes side by side count once.
     pub n_loops: Option<f64>,
+}
+
+impl NodeShare {
+    /// `72.0 % Seq Scan on jobs: 2 rows expected, 3 came`
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let mut words = format!(
+            "{} {}: {} rows expected",
+            figures::share(self.share),
+            self.node,
+            scans::whole(self.rows_expected)
+        );
+        if let Some(came) = self.rows {
+            words.push_str(&format!(", {} came", scans::whole(came)));
+        }
+        if let Some(n_loops) = self.n_loops.filter(|n| *n > 1.0) {
+            words.push_str(&format!(", {} times", scans::whole(n_loops)));
+        }
+        words
+    }
 }
 
 /// Where the time of a plan goes (its cost, where it was not run): nodes with a share worth a line, the largest first.

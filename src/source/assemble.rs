@@ -8,6 +8,7 @@
 use super::{
     Options, facts,
     held::{Held, HeldKind},
+    localised,
     message::{self, Message, Step, Told, name_hash},
     plans::{self, EarlyPlan, Found},
     record::{Receiver, Record, Severity},
@@ -18,6 +19,8 @@ use crate::workload::{
     Escape, Event, Fact, FactKind, Origin, Outcome, Protocol, Sink, Statement, Text,
 };
 
+/// Reason that stands beside what is read of a log in another language.
+const LOCALISED: &str = "statements logged in another language than English (lc_messages): they are read, but not what the log has beside them (connections, locks, temporary files)";
 /// Reason for bare durations that nothing can be said of.
 pub(super) const LONE_DURATION: &str =
     "durations without a statement (of statements that log_statement leaves out)";
@@ -195,13 +198,16 @@ impl<'o, S: Sink> Assembler<'o, S> {
         );
         let nested = !record.context.is_empty();
         if !text.is_empty() && !nested {
+            let mut parameters = std::mem::take(&mut self.parameters);
+            message::plan_parameters(body, &mut parameters);
             let statement = Statement {
                 text: text.into(),
                 duration_us: Some(duration_us),
-                parameters: message::plan_parameters(body),
+                parameters: &parameters,
                 ..self.statement(record)
             };
             self.planned(&statement, duration_us);
+            self.parameters = parameters;
         }
         self.scratch = scratch;
     }
@@ -307,6 +313,9 @@ impl<'o, S: Sink> Assembler<'o, S> {
             Message::Duration(duration_us) => self.bare_duration(record, duration_us),
             Message::Plan { duration_us, body } => self.plan(record, duration_us, body),
             Message::Other => {
+                if self.localised(record) {
+                    return;
+                }
                 if let Some(kind) = facts::of_log(record) {
                     self.fact(record, kind);
                     if matches!(kind, FactKind::Disconnected { .. }) {
@@ -317,6 +326,21 @@ impl<'o, S: Sink> Assembler<'o, S> {
                 }
             }
         }
+    }
+
+    /// A message that carries a statement in another language than English.
+    fn localised(&mut self, record: &Record<'_>) -> bool {
+        let Some(message) = localised::english(record.message) else {
+            return false;
+        };
+        let detail = localised::english_detail(record.detail);
+        self.skipped(LOCALISED, record.line, record.message);
+        self.log(&Record {
+            message: &message,
+            detail: detail.as_deref().unwrap_or(record.detail),
+            ..*record
+        });
+        true
     }
 
     /// The statement of a message; SQL EXECUTE becomes the statement that was prepared.

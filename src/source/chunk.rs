@@ -9,7 +9,7 @@ use super::{
     FORMATS, Format, Options, SourceError, WRAPPINGS,
     framing::{Framing, Head, MAX_RECORD_BYTES},
     input::{Compression, Input, decompressed, fill},
-    refuse,
+    refuse, sql_file,
     unwrap::{Foreign, Unwrapped, wrapping_of},
 };
 
@@ -343,19 +343,30 @@ fn recognise(
             hint,
         });
     }
-    let found = FORMATS
-        .iter()
-        .find_map(|format| Some((*format, (format.open)(&head)?)));
-    found.ok_or_else(|| match refuse::language(sample) {
-        Some(language) => SourceError::Localised {
+    let open = |format: &&'static Format| Some((*format, (format.open)(&head)?));
+    // nearly everything looks like SQL to whoever doesn't look closely
+    let is_sql = |format: &&&'static Format| format.name == sql_file::FORMAT.name;
+    let localised = || {
+        let language = refuse::language(sample)?;
+        let name = name();
+        Some(SourceError::Localised { name, language })
+    };
+    if let Some(found) = FORMATS.iter().filter(|f| !is_sql(f)).find_map(open) {
+        return localised().map_or(Ok(found), Err);
+    }
+    if let Some((what, hint)) = refuse::marked(sample) {
+        return Err(SourceError::Foreign {
             name: name(),
-            language,
-        },
-        None => SourceError::Unrecognised {
-            name: name(),
-            line: first_line(sample),
-        },
-    })
+            what,
+            hint,
+        });
+    }
+    let found = FORMATS.iter().filter(is_sql).find_map(open);
+    let unrecognised = || SourceError::Unrecognised {
+        name: name(),
+        line: first_line(sample),
+    };
+    found.ok_or_else(|| localised().unwrap_or_else(unrecognised))
 }
 
 fn first_line(sample: &[u8]) -> String {

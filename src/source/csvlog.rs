@@ -5,6 +5,7 @@ use super::{
     framing::{
         CUT_RECORD, Framing, Head, MAX_RECORD_BYTES, NO_END, line_starts, line_starts_from_end,
     },
+    localised,
     record::{Receiver, Record, Severity},
     stderr::number,
     time::{Clock, looks_like_time},
@@ -209,6 +210,7 @@ pub(super) fn severity(name: &[u8]) -> Severity {
     match name {
         b"LOG" => Severity::Log,
         b"ERROR" | b"FATAL" | b"PANIC" => Severity::Error,
-        _ => Severity::Notice,
+        b"WARNING" | b"NOTICE" | b"INFO" => Severity::Notice,
+        name => localised::severity(name).unwrap_or(Severity::Notice),
     }
 }

@@ -445,14 +445,33 @@ fn plain_plan_text(body: &[u8], scratch: &mut Vec<u8>) {
     scratch.extend_from_slice(rest[..end].trim_ascii_end());
 }
 
-/// The bound parameters in a plan as text (16+): `Query Parameters: $1 = '7'`.
-pub(super) fn plan_parameters(body: &[u8]) -> &[u8] {
-    let mark = b"\nQuery Parameters: ";
-    let Some(at) = memchr::memmem::find(body, mark) else {
-        return b"";
-    };
-    let rest = &body[at + mark.len()..];
-    &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())]
+/// The bound parameters in a plan (16+): `Query Parameters: $1 = '7'`, quoted as the format has it.
+pub(super) fn plan_parameters(body: &[u8], scratch: &mut Vec<u8>) {
+    scratch.clear();
+    let find = |mark: &[u8]| memchr::memmem::find(body, mark).map(|at| &body[at + mark.len()..]);
+    match body.trim_ascii_start().first() {
+        Some(b'{' | b'[') => {
+            if let Some(quoted) = find(b"\n  \"Query Parameters\": \"") {
+                json_string(quoted, scratch);
+            }
+        }
+        Some(b'<') => {
+            if let Some(rest) = find(b"<Query-Parameters>") {
+                let end = memchr::memmem::find(rest, b"</").unwrap_or(rest.len());
+                xml_text(&rest[..end], scratch);
+            }
+        }
+        _ => {
+            let rest = find(b"\nQuery Parameters: ").unwrap_or_default();
+            let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+            match line.strip_prefix(b"\"") {
+                Some(quoted) => {
+                    json_string(quoted, scratch);
+                }
+                None => scratch.extend_from_slice(line),
+            }
+        }
+    }
 }
 
 /// Whether a line opens the plan behind the query's text.
@@ -610,6 +629,20 @@ mod tests {
                 "select 'a'\n from t;",
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn parameters_of_plans_in_all_formats() {
+        for body in [
+            "\nQuery Text: select $1\nQuery Parameters: $1 = 'a \"<'\nResult  (cost=0.00..1.00 rows=1 width=4)",
+            "\n{\n  \"Query Text\": \"select $1\",\n  \"Query Parameters\": \"$1 = 'a \\\"<'\",\n  \"Plan\": {}\n}",
+            "\n<explain>\n  <Query-Text>select $1</Query-Text>\n  <Query-Parameters>$1 = 'a &quot;&lt;'</Query-Parameters>\n</explain>",
+            "\nQuery Text: \"select $1\"\nQuery Parameters: \"$1 = 'a \\\"<'\"\nPlan: \n",
+        ] {
+            let mut text = Vec::new();
+            plan_parameters(body.as_bytes(), &mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), "$1 = 'a \"<'", "{body}");
         }
     }
 

@@ -23,6 +23,7 @@ mod held;
 mod heroku;
 mod input;
 mod jsonlog;
+mod localised;
 mod message;
 mod pgbouncer;
 mod plans;

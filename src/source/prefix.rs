@@ -2,11 +2,13 @@
 
 mod heads;
 mod infer;
+mod layout;
 
 pub(super) use heads::{Heads, Lead, Who};
 pub(super) use infer::{find_severity, infer, shape};
+use layout::{Hole, Layout, MAX_HOLES, read_hole};
 
-use super::{record::Severity, time::Clock};
+use super::{localised, record::Severity, time::Clock};
 
 /// Steps of a prefix that are taken; longer ones are refused as not being one.
 const MAX_STEPS: usize = 64;
@@ -58,6 +60,8 @@ enum Step {
         syntax: Syntax,
         /// Columns that the field fills at least, with spaces behind (negative) or before it.
         width: i16,
+        /// Its number among the fields that differ within a session, if it is one.
+        hole: Option<u8>,
     },
     /// `%q`: processes without a session end here.
     SessionOnly,
@@ -68,17 +72,9 @@ enum Step {
 pub(super) struct Prefix {
     text: String,
     steps: Vec<Step>,
-}
-
-/// Where a prefix has its times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TimePlace {
-    /// One, at the start.
-    First,
-    /// None at all.
-    Nowhere,
-    /// Elsewhere, or several.
-    Elsewhere,
+    layout: Layout,
+    /// Bit by field.
+    has: u16,
 }
 
 /// What a line says before its message; fields as ranges of the line.
@@ -94,12 +90,23 @@ pub(super) struct Head {
     pub(super) prefix_len: usize,
     /// Where the message starts.
     pub(super) message: usize,
+    /// Where the fields stand that differ within a session, in order.
+    holes: [(u16, u16); MAX_HOLES],
+    /// How many of them: a process without a session may have fewer.
+    n_holes: usize,
+    /// Bit by field: the prefix has it, also where it is empty.
+    has: u16,
 }
 
 impl Head {
-    /// Length of the time at the line's start.
-    fn time_len(&self) -> usize {
-        usize::from(self.fields[Field::Time as usize].1)
+    /// Where a field stands in the line.
+    fn range(&self, field: Field) -> (u16, u16) {
+        self.fields[field as usize]
+    }
+
+    /// Whether the prefix has that field.
+    fn has(&self, field: Field) -> bool {
+        self.has & (1 << field as u16) != 0
     }
 
     /// The bytes of a field in the line that this head was read from.
@@ -170,6 +177,8 @@ impl Prefix {
         }
         (steps.len() <= MAX_STEPS).then(|| Self {
             text: text.to_owned(),
+            layout: Layout::of(&mut steps),
+            has: fields(&steps),
             steps,
         })
     }
@@ -179,34 +188,29 @@ impl Prefix {
         &self.text
     }
 
-    /// Where the time stands that changes from line to line.
-    pub(super) fn time_place(&self) -> TimePlace {
-        let is_time = |step: &Step| matches!(step, Step::Field { syntax, .. } if matches!(syntax, Syntax::Timestamp | Syntax::Epoch));
-        match self.steps.as_slice() {
-            [
-                Step::Field {
-                    field: Field::Time,
-                    syntax: Syntax::Timestamp,
-                    width: 0,
-                },
-                rest @ ..,
-            ] if !rest.iter().any(is_time) => TimePlace::First,
-            steps if !steps.iter().any(is_time) => TimePlace::Nowhere,
-            _ => TimePlace::Elsewhere,
-        }
-    }
-
     /// Reads a line up to its message; `None` when this is not the line's prefix.
     pub(super) fn read(&self, line: &[u8], clock: &mut Clock) -> Option<Head> {
         let line = &line[..line.len().min(MAX_PREFIX_BYTES)];
         let mut run = Run {
             line,
             clock,
-            head: Head::default(),
+            head: Head {
+                has: self.has,
+                ..Head::default()
+            },
             n_attempts: 0,
+            n_holes: self.layout.holes.len(),
         };
         run.steps(&self.steps, 0).then_some(run.head)
     }
+}
+
+fn fields(steps: &[Step]) -> u16 {
+    let bit = |step: &Step| match step {
+        Step::Field { field, .. } => 1 << *field as u16,
+        _ => 0,
+    };
+    steps.iter().map(bit).fold(0, |all, bit| all | bit)
 }
 
 fn step(escape: u8, width: i16) -> Option<Step> {
@@ -215,7 +219,9 @@ fn step(escape: u8, width: i16) -> Option<Step> {
         b'n' => (Field::Time, Syntax::Epoch),
         b's' => (Field::Ignored, Syntax::Timestamp),
         b'p' => (Field::Process, Syntax::Digits),
-        b'P' | b'l' | b'x' => (Field::Ignored, Syntax::Digits),
+        b'l' | b'x' => (Field::Ignored, Syntax::Digits),
+        // the leader of a parallel worker; nothing for others
+        b'P' => (Field::Ignored, Syntax::Virtual),
         b'c' => (Field::Session, Syntax::Hex),
         b'v' => (Field::Transaction, Syntax::Virtual),
         b'Q' => (Field::QueryId, Syntax::Signed),
@@ -231,6 +237,7 @@ fn step(escape: u8, width: i16) -> Option<Step> {
         field,
         syntax,
         width,
+        hole: None,
     })
 }
 
@@ -240,6 +247,8 @@ struct Run<'a> {
     clock: &'a mut Clock,
     head: Head,
     n_attempts: u32,
+    /// Holes of the whole prefix.
+    n_holes: usize,
 }
 
 impl Run<'_> {
@@ -262,18 +271,30 @@ impl Run<'_> {
                     field,
                     syntax,
                     width,
-                } => match self.fixed(*field, *syntax, *width, at) {
+                    hole,
+                } => match self.fixed((*field, *syntax, *width), *hole, at) {
                     Some(end) => at = end,
                     None => return false,
                 },
                 Step::SessionOnly => {
                     if self.level(at) {
+                        self.ends_before(&steps[n..]);
                         return true;
                     }
                 }
             }
         }
-        self.level(at)
+        let ends = self.level(at);
+        if ends {
+            self.ends_before(&[]);
+        }
+        ends
+    }
+
+    /// The head ends where these steps are left.
+    fn ends_before(&mut self, left: &[Step]) {
+        let is_hole = |step: &&Step| matches!(step, Step::Field { hole: Some(_), .. });
+        self.head.n_holes = self.n_holes - left.iter().filter(is_hole).count();
     }
 
     /// Reads the level and the start of the message at `at`.
@@ -292,7 +313,12 @@ impl Run<'_> {
     }
 
     /// A field whose end its own syntax tells.
-    fn fixed(&mut self, field: Field, syntax: Syntax, width: i16, at: usize) -> Option<usize> {
+    fn fixed(
+        &mut self,
+        (field, syntax, width): (Field, Syntax, i16),
+        hole: Option<u8>,
+        at: usize,
+    ) -> Option<usize> {
         let is_padding = |byte: &&u8| **byte == b' ';
         let n_before = match width {
             1.. => self.line[at..].iter().take_while(is_padding).count(),
@@ -300,31 +326,20 @@ impl Run<'_> {
         };
         let start = at + n_before;
         let rest = &self.line[start..];
-        let run = |is: fn(&u8) -> bool| rest.iter().take_while(|byte| is(byte)).count();
-        let len = match syntax {
-            Syntax::Timestamp if field == Field::Time => {
-                let (us, len) = self.clock.read(rest)?;
-                self.head.time_us = us;
-                len
-            }
-            Syntax::Timestamp => Clock::default().read(rest)?.1,
-            Syntax::Epoch => {
-                let len = run(|b| b.is_ascii_digit() || *b == b'.');
-                self.head.time_us = epoch_us(&rest[..len])?;
-                len
-            }
-            Syntax::Digits => run(u8::is_ascii_digit),
-            Syntax::Signed => run(|b| b.is_ascii_digit() || *b == b'-'),
-            Syntax::Hex => run(|b| b.is_ascii_hexdigit() || *b == b'.'),
-            Syntax::Virtual => run(|b| b.is_ascii_digit() || *b == b'/'),
-            Syntax::Free => 0,
+        let hole_read = Hole {
+            syntax,
+            field,
+            may_be_empty: width != 0,
         };
-        // processes without a session have no transaction, and with padding only spaces
-        if len == 0 && syntax != Syntax::Virtual && width == 0 {
-            return None;
+        let (time_us, len) = read_hole(&hole_read, rest, self.clock)?;
+        if let Some(time_us) = time_us {
+            self.head.time_us = time_us;
         }
         let end = start + len;
         self.set(field, start, end);
+        if let Some(hole) = hole {
+            self.head.holes[usize::from(hole)] = (start as u16, end as u16);
+        }
         let columns = usize::from(width.min(0).unsigned_abs());
         let behind = &self.line[end..self.line.len().min(end.max(at + columns))];
         Some(end + behind.iter().take_while(is_padding).count())
@@ -370,14 +385,6 @@ const MAX_PREFIX_BYTES: usize = u16::MAX as usize;
 /// Bytes in which the end of a free field is looked for: application names and the like are at most 64 bytes each.
 const MAX_FREE_BYTES: usize = 512;
 
-fn epoch_us(text: &[u8]) -> Option<i64> {
-    let (us, len) = super::message::milliseconds(text)?;
-    // read as milliseconds, so the point has moved by three
-    (len == text.len())
-        .then_some(us)
-        .and_then(|us| i64::try_from(us.checked_mul(1000)?).ok())
-}
-
 /// Reads `LOG:  ` and the like: the level, and where the message starts.
 pub(super) fn level(text: &[u8]) -> Option<(Level, usize)> {
     const LEVELS: [(&[u8], Level); 19] = [
@@ -401,15 +408,16 @@ pub(super) fn level(text: &[u8]) -> Option<(Level, usize)> {
         (b"DEBUG4", Level::Primary(Severity::Notice)),
         (b"DEBUG5", Level::Primary(Severity::Notice)),
     ];
-    if !text.first()?.is_ascii_uppercase() {
+    let first = text.first()?;
+    if !first.is_ascii_uppercase() && first.is_ascii() {
         return None;
     }
-    let (word, level) = LEVELS.iter().find(|(word, _)| text.starts_with(word))?;
-    match text.get(word.len()..)? {
-        [b':', b' ', b' ', ..] => Some((*level, word.len() + 3)),
+    let known = LEVELS.iter().find(|(word, _)| text.starts_with(word));
+    match known.and_then(|(word, level)| Some((word, level, text.get(word.len()..)?))) {
+        Some((word, level, [b':', b' ', b' ', ..])) => Some((*level, word.len() + 3)),
         // an empty message whose trailing spaces were cut
-        [b':'] => Some((*level, word.len() + 1)),
-        _ => None,
+        Some((word, level, [b':'])) => Some((*level, word.len() + 1)),
+        _ => localised::level(text),
     }
 }
 
@@ -469,6 +477,11 @@ mod tests {
                 "  812 7 UPDATE waiting LOG:  x",
                 ("812", "", "", "", "x"),
             ),
+            (
+                "%m [%p/%P] ",
+                "2026-11-22 20:36:03.041 UTC [8197/] LOG:  x",
+                ("8197", "", "", "", "x"),
+            ),
             ("", "LOG:  x", ("", "", "", "", "x")),
             ("[%p]%% ", "[7]% ERROR:  x", ("7", "", "", "", "x")),
         ] {
@@ -486,11 +499,5 @@ mod tests {
         assert_eq!(read("%u", "no level here"), None);
         assert!(Prefix::compile("%z").is_none());
         assert!(Prefix::compile("%").is_none());
-    }
-
-    #[test]
-    fn epochs() {
-        assert_eq!(epoch_us(b"1795379763.041"), Some(1_795_379_763_041_000));
-        assert_eq!(epoch_us(b"1795379763"), Some(1_795_379_763_000_000));
     }
 }

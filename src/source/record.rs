@@ -23,7 +23,7 @@ pub(super) struct Record<'a> {
     pub(super) line: u64,
     /// Microseconds since the epoch; 0 when unknown.
     pub(super) time_us: i64,
-    /// Within one chunk equal numbers mean equal session, transaction, user, database and application; 0 says nothing.
+    /// Within one chunk equal numbers mean equal session, user, database and application; 0 says nothing.
     pub(super) who: u32,
     /// `%c` where there is one, else the process id, else empty.
     pub(super) session: &'a [u8],

@@ -49,7 +49,7 @@ const MAGIC: &[(&[u8], Foreign)] = &[
     ),
 ];
 
-/// Texts that only other files have in their first lines.
+/// Texts that only other files have in their first lines; but statements in a log may hold anything.
 const MARKS: &[(&[u8], Foreign)] = &[
     (b"# User@Host: ", MYSQL_SLOW),
     (b"# Query_time: ", MYSQL_SLOW),
@@ -73,18 +73,19 @@ const MYSQL_HINT: &str = "pgassay audits PostgreSQL only";
 const MYSQL_SLOW: Foreign = ("a slow query log of MySQL", MYSQL_HINT);
 const MYSQL_GENERAL: Foreign = ("a general query log of MySQL", MYSQL_HINT);
 
-/// What the file is, if its start shows that it is something else.
+/// Bytes in which marks are looked for.
+const MARKED_BYTES: usize = 4_096;
+
+/// What the file is, if its first bytes show that it is something else, whatever else is in it.
 pub(super) fn foreign(sample: &[u8]) -> Option<Foreign> {
     let magic = MAGIC.iter().find(|(magic, _)| sample.starts_with(magic));
     if let Some((_, what)) = magic {
         return Some(*what);
     }
-    let first = &sample[..sample.len().min(4_096)];
-    let mark = MARKS
-        .iter()
-        .find(|(mark, _)| memchr::memmem::find(first, mark).is_some());
-    if let Some((_, what)) = mark {
-        return Some(*what);
+    let first = &sample[..sample.len().min(MARKED_BYTES)];
+    let starts_with = |mark: &[u8]| first.trim_ascii_start().starts_with(mark);
+    if MARKS.iter().any(|(mark, _)| starts_with(mark)) {
+        return marked(sample);
     }
     if first
         .split(|byte| *byte == b'\n')
@@ -94,6 +95,15 @@ pub(super) fn foreign(sample: &[u8]) -> Option<Foreign> {
         return Some(MYSQL_GENERAL);
     }
     is_binary(first).then_some(("binary data", PASS_THE_LOG))
+}
+
+/// What a file is that no log format reads, by words in its first lines.
+pub(super) fn marked(sample: &[u8]) -> Option<Foreign> {
+    let first = &sample[..sample.len().min(MARKED_BYTES)];
+    let mark = MARKS
+        .iter()
+        .find(|(mark, _)| memchr::memmem::find(first, mark).is_some());
+    mark.map(|(_, what)| *what)
 }
 
 /// `2026-11-22T20:36:03.041123Z\t    8 Query\tselect 1`
@@ -118,35 +128,27 @@ fn is_binary(sample: &[u8]) -> bool {
     sample.iter().filter(is_control).count() * 20 > sample.len()
 }
 
-/// The language of a log whose levels are not English; by the words for ERROR, DETAIL and STATEMENT in Postgres's own catalogs.
+/// The language of a log whose messages are in one that is not read ([`super::localised`]); by the words for `duration`, ERROR and STATEMENT.
 pub(super) fn language(sample: &[u8]) -> Option<&'static str> {
     const WORDS: &[(&str, &str)] = &[
-        ("FEHLER:  ", "German"),
-        ("ANWEISUNG:  ", "German"),
-        ("Dauer: ", "German"),
-        ("ERREUR:  ", "French"),
-        ("INSTRUCTION :  ", "French"),
-        ("durée : ", "French"),
-        ("SENTENCIA:  ", "Spanish"),
-        ("DETALLE:  ", "Spanish"),
-        ("duración: ", "Spanish"),
-        ("СООБЩЕНИЕ:  ", "Russian"),
-        ("ОШИБКА:  ", "Russian"),
-        ("продолжительность: ", "Russian"),
-        ("詳細:  ", "Japanese"),
-        ("期間: ", "Japanese"),
-        ("日志:  ", "Chinese"),
-        ("错误:  ", "Chinese"),
-        ("耗时: ", "Chinese"),
-        ("ERRORE:  ", "Italian"),
-        ("ISTRUZIONE:  ", "Italian"),
-        ("durata: ", "Italian"),
-        ("오류:  ", "Korean"),
-        ("실행시간: ", "Korean"),
+        ("duração: ", "Portuguese"),
+        ("COMANDO:  ", "Portuguese"),
+        ("czas trwania: ", "Polish"),
+        ("WYRAŻENIE:  ", "Polish"),
+        ("BŁĄD:  ", "Polish"),
+        ("süre: ", "Turkish"),
+        ("HATA:  ", "Turkish"),
+        ("CHYBA:  ", "Czech"),
+        ("PŘÍKAZ:  ", "Czech"),
+        ("PERNYATAAN:  ", "Indonesian"),
+        ("錯誤:  ", "traditional Chinese"),
     ];
     let found = |word: &str| memchr::memmem::find(sample, word.as_bytes()).is_some();
-    WORDS
-        .iter()
+    if found("LOG:  duration: ") || found("LOG:  statement: ") {
+        return None;
+    }
+    let mut words = WORDS.iter();
+    words
         .find(|(word, _)| found(word))
         .map(|(_, language)| *language)
 }
@@ -179,8 +181,11 @@ mod tests {
             (b"\x00\x01\x02\x03", "binary data"),
             (b"PGDMP\x01", "a pg_dump archive"),
         ] {
-            assert_eq!(foreign(sample).map(|(what, _)| what), Some(what));
+            let found = foreign(sample).or_else(|| marked(sample));
+            assert_eq!(found.map(|(what, _)| what), Some(what));
         }
-        assert_eq!(foreign(b"2026-11-22 20:36:03.041 UTC [8197] LOG:  x"), None);
+        let log =
+            b"2026-11-22 20:36:03.041 UTC [8197] LOG:  statement: select '<html>pgbadger [InnoDB]'";
+        assert_eq!(foreign(log), None);
     }
 }

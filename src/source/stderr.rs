@@ -90,17 +90,19 @@ fn other_prefixes<'a>(own: &Prefix, lines: impl Iterator<Item = &'a [u8]>) -> Ve
     others
 }
 
-/// The head of a line, and where its prefix has the time. Depends on the line and the input's start alone, so that it is the same wherever
+/// The head of a line, and whether it has the input's own prefix. Depends on the line and the input's start alone, so that it is the same wherever
 /// chunks end.
-type Found = (prefix::Head, prefix::TimePlace);
+type Found = (prefix::Head, bool);
 
 impl Stderr {
     /// The head of a line: by the input's prefix, by one that its start has beside it, or by one that a restart brought later.
     fn head(&self, line: &[u8], clock: &mut Clock, own: &mut OwnPrefixes) -> Option<Found> {
-        let known = std::iter::once(&self.prefix).chain(&self.others);
-        for prefix in known {
+        if let Some(head) = self.prefix.read(line, clock) {
+            return Some((head, true));
+        }
+        for prefix in &self.others {
             if let Some(head) = prefix.read(line, clock) {
-                return Some((head, prefix.time_place()));
+                return Some((head, false));
             }
         }
         if self.tabbed {
@@ -139,17 +141,15 @@ struct OwnPrefixes {
 impl OwnPrefixes {
     fn head(&mut self, line: &[u8], clock: &mut Clock) -> Option<Found> {
         let shape = shape(line)?;
-        if let Some((_, prefix)) = self.by_shape.iter().find(|(known, _)| *known == shape)
-            && let Some(head) = prefix.read(line, clock)
-        {
-            return Some((head, prefix.time_place()));
+        if let Some((_, prefix)) = self.by_shape.iter().find(|(known, _)| *known == shape) {
+            return Some((prefix.read(line, clock)?, false));
         }
-        let prefix = infer(line)?;
-        let found = (prefix.read(line, clock)?, prefix.time_place());
-        if *prefix.text() == shape && self.by_shape.len() < MAX_OWN_PREFIXES {
+        let prefix = Prefix::compile(&shape)?;
+        let head = prefix.read(line, clock);
+        if self.by_shape.len() < MAX_OWN_PREFIXES {
             self.by_shape.push((shape, prefix));
         }
-        Some(found)
+        Some((head?, false))
     }
 }
 
@@ -170,7 +170,7 @@ impl Framing for Stderr {
             clock: Clock::new(self.unknown_zone_minutes),
             group: None,
             previous: None,
-            heads: Heads::new(self.prefix.time_place()),
+            heads: Heads::new(&self.prefix),
             bodies: Bodies::default(),
             receiver,
         };
@@ -189,12 +189,24 @@ struct Span {
     end: usize,
 }
 
+impl Span {
+    /// A part of the line that starts at `at`.
+    fn within(at: usize, (start, end): (u16, u16)) -> Self {
+        Self {
+            start: at + usize::from(start),
+            end: at + usize::from(end),
+        }
+    }
+}
+
 /// A message and what belongs to it.
 #[derive(Debug, Clone, Copy)]
 struct Group<'a> {
     line: u64,
     who: u32,
     time_us: i64,
+    transaction: Span,
+    query_id: Span,
     severity: Severity,
     message: Span,
     /// What the message says, if it says it as most do.
@@ -262,7 +274,7 @@ impl<'a> Reader<'a> {
                 self.finish_group();
                 let message = self.span(at + lead.message, end, line);
                 let told = self.understand(&lead, severity, message, end);
-                self.start_group(&lead, severity, line, message, told);
+                self.start_group(at, &lead, severity, line, message, told);
             }
             None if self.is_of_group(&lead) => self.secondary(&lead, at, end, line),
             None => {
@@ -274,6 +286,7 @@ impl<'a> Reader<'a> {
 
     fn start_group(
         &mut self,
+        at: usize,
         lead: &Lead,
         severity: Severity,
         line: u64,
@@ -284,6 +297,8 @@ impl<'a> Reader<'a> {
             line,
             who: lead.who,
             time_us: lead.time_us,
+            transaction: Span::within(at, lead.transaction),
+            query_id: Span::within(at, lead.query_id),
             severity,
             message,
             told,
@@ -364,8 +379,8 @@ impl<'a> Reader<'a> {
         if let Some(lead) = self.heads.find(line, &mut self.clock) {
             return Some(lead);
         }
-        let (head, place) = self.stderr.head(line, &mut self.clock, &mut self.own)?;
-        Some(self.heads.keep(line, &head, place))
+        let (head, is_own) = self.stderr.head(line, &mut self.clock, &mut self.own)?;
+        Some(self.heads.keep(line, &head, is_own))
     }
 
     /// Takes the message of the line at `at` if its like was there before. Gives where it ends, and its lines.
@@ -384,7 +399,8 @@ impl<'a> Reader<'a> {
             duration_us,
             ..told
         };
-        self.start_group(lead, Severity::Log, line, Span { start, end }, Some(told));
+        let message = Span { start, end };
+        self.start_group(at, lead, Severity::Log, line, message, Some(told));
         Some((end, n_lines))
     }
 
@@ -434,13 +450,13 @@ impl<'a> Reader<'a> {
         let record = Record {
             line: group.line,
             time_us: group.time_us,
-            who: who.number,
+            who: group.who,
             session: who.session,
-            transaction: who.transaction,
+            transaction: text(&group.transaction),
             user: who.user,
             database: who.database,
             application: who.application,
-            query_id: number(who.query_id),
+            query_id: number(text(&group.query_id)),
             severity: group.severity,
             sqlstate: state.unwrap_or(who.sqlstate),
             message,

@@ -290,7 +290,10 @@ fn inputs_that_are_no_logs_say_so_and_leave_the_others_alone() {
         input("good", good.as_bytes()),
         input("binary", b"\x7fELF\0\0"),
         input("text", b"hello\nworld\n"),
-        input("german", "2026-11-22 [7] FEHLER:  x\n".as_bytes()),
+        input(
+            "portuguese",
+            "[7] LOG:  duração: 1 ms  comando: select 1\n".as_bytes(),
+        ),
         input("gzip", b"\x1f\x8b\x08garbage"),
     ];
     let reading = read(

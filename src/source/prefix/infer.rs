@@ -26,15 +26,20 @@ pub(in crate::source) fn find_severity(line: &[u8]) -> Option<(Level, usize, usi
     let window = &line[..line.len().min(MAX_PREFIX_BYTES)];
     memchr::memmem::find_iter(window, b":  ").find_map(|colon| {
         let is_word = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-        let word = window[..colon]
-            .iter()
-            .rev()
-            .take_while(|b| is_word(b))
-            .count();
-        let start = colon - word;
-        let bounded = start == 0 || !window[start - 1].is_ascii_alphanumeric();
-        let (level, len) = level(&line[start..]).filter(|_| bounded)?;
-        Some((level, start, start + len))
+        let is_foreign_word = |byte: &u8| is_word(byte) || *byte >= 0x80;
+        // French sets the colon off
+        let before = &window[..colon];
+        let before = before.strip_suffix(b" ").unwrap_or(before);
+        let start_of = |word: &dyn Fn(&u8) -> bool| {
+            before.len() - before.iter().rev().take_while(|byte| word(byte)).count()
+        };
+        [start_of(&is_word), start_of(&is_foreign_word)]
+            .into_iter()
+            .find_map(|start| {
+                let bounded = start == 0 || !window[start - 1].is_ascii_alphanumeric();
+                let (level, len) = level(&line[start..]).filter(|_| bounded)?;
+                Some((level, start, start + len))
+            })
     })
 }
 
@@ -49,7 +54,9 @@ pub(in crate::source) fn infer(sample: &[u8]) -> Option<Prefix> {
     let mut shapes: BTreeMap<String, usize> = BTreeMap::new();
     for line in &lines {
         let (_, end, _) = find_severity(line)?;
-        *shapes.entry(assign(&atoms(&line[..end]))).or_default() += 1;
+        *shapes
+            .entry(assign(&atoms(&line[..end], Evidence::Lines)))
+            .or_default() += 1;
     }
     let mut shapes: Vec<(String, usize)> = shapes.into_iter().collect();
     shapes.sort_by_key(|(shape, n)| (std::cmp::Reverse(*n), std::cmp::Reverse(shape.len())));
@@ -62,10 +69,19 @@ pub(in crate::source) fn infer(sample: &[u8]) -> Option<Prefix> {
     (n_matching * 100 >= lines.len() * MIN_MATCH_PERCENT).then_some(prefix)
 }
 
-/// The shape of a line's own prefix. Where the prefix that it makes reads the line, that is the one that [`infer`] finds from the line alone.
+/// The prefix of a line, as far as that line alone tells it: what looks like an application's name with spaces in it is taken for one.
 pub(in crate::source) fn shape(line: &[u8]) -> Option<String> {
     let (_, end, _) = find_severity(line)?;
-    Some(assign(&atoms(&line[..end])))
+    Some(assign(&atoms(&line[..end], Evidence::Line)))
+}
+
+/// How many lines tell what a prefix is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// One: names with spaces in it look like several fields.
+    Line,
+    /// Many: most names have no spaces, and show what the fields are.
+    Lines,
 }
 
 /// Of prefixes that read as many lines, one without `%q` is likelier, then one with more fields.
@@ -123,12 +139,29 @@ enum Atom<'a> {
     Separator(u8),
 }
 
-fn atoms(text: &[u8]) -> Vec<Atom<'_>> {
+fn atoms(text: &[u8], evidence: Evidence) -> Vec<Atom<'_>> {
     let mut atoms = Vec::new();
     let mut at = 0;
     while at < text.len() {
-        let (atom, len) = atom(&text[at..]);
+        let (mut atom, mut len) = atom(&text[at..]);
         let after_label = matches!(atoms.last(), Some(Atom::Separator(b'=')));
+        // `app=my app,`; `bob@shop/my app `
+        let in_database = matches!(
+            atoms.as_slice(),
+            [
+                ..,
+                Atom::Separator(b'@'),
+                Atom::Word(_),
+                Atom::Separator(b'/')
+            ]
+        );
+        if matches!(atom, Atom::Word(_))
+            && evidence == Evidence::Line
+            && (after_label || in_database)
+        {
+            len += more_of_name(&text[at + len..]);
+            atom = Atom::Word(&text[at..at + len]);
+        }
         if after_label && matches!(atom, Atom::Separator(_)) {
             // `user=,db=`: processes without a session
             atoms.push(Atom::Word(b""));
@@ -137,6 +170,24 @@ fn atoms(text: &[u8]) -> Vec<Atom<'_>> {
         at += len;
     }
     atoms
+}
+
+/// Bytes of further words of a name: up to a label, to what is no word, and to a command's tag.
+fn more_of_name(text: &[u8]) -> usize {
+    let mut len = 0;
+    while text.get(len) == Some(&b' ')
+        && let Some(first) = text.get(len + 1)
+        && first.is_ascii_alphabetic()
+    {
+        let (word, n) = atom(&text[len + 1..]);
+        let Atom::Word(word) = word else { break };
+        let is_label = text.get(len + 1 + n) == Some(&b'=');
+        if is_label || word.iter().all(u8::is_ascii_uppercase) {
+            break;
+        }
+        len += 1 + n;
+    }
+    len
 }
 
 fn atom(text: &[u8]) -> (Atom<'_>, usize) {
@@ -404,6 +455,30 @@ mod tests {
              2026-11-23 00:38:08.074 UTC [6b038af0.34c1] u@d/node pg 2/0 7352607280455992127 LOG:  x\n",
             "%m [%c] %q%u@%d/%a %v %Q ",
         );
+    }
+
+    #[test]
+    fn names_with_spaces_in_a_single_line() {
+        for (line, expected) in [
+            (
+                "2026-11-22 20:36:03 UTC [8]: [3-1] user=bob,db=shop,app=my app,client=10.0.0.1 LOG:  x",
+                "%t [%p]: [%l-%x] user=%u,db=%d,app=%a,client=%r ",
+            ),
+            (
+                "2026-11-22 20:36:03.041 UTC [8] bob@shop/my own app 3/1 0 LOG:  x",
+                "%m [%p] %u@%d/%a %v %x ",
+            ),
+            (
+                "2026-11-22 20:36:03.041 UTC user=bob app=my app db=shop LOG:  x",
+                "%m user=%u app=%a db=%d ",
+            ),
+            (
+                "2026-11-22 20:36:03.041 UTC [8] bob@shop/psql SELECT LOG:  x",
+                "%m [%p] %u@%d/%a %i ",
+            ),
+        ] {
+            assert_eq!(shape(line.as_bytes()).as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn plan_file(args: &PlanArgs) -> Result<Option<String>, Error> {
     };
     let path = Path::new(name);
     let is_file = name == "-" || (!name.contains('\n') && path.is_file());
-    let looks_like_one = [".json", ".txt", ".plan"]
+    let looks_like_one = [".json", ".xml", ".yaml", ".yml", ".txt", ".plan"]
         .iter()
         .any(|ending| name.to_ascii_lowercase().ends_with(ending));
     if !is_file && looks_like_one && !name.trim().contains(char::is_whitespace) {
@@ -255,9 +255,7 @@ fn of_file(args: &PlanArgs, text: &str) -> Result<Value, Error> {
             .because(error)
             .hint("a plan is what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) or plain EXPLAIN prints; statements go into --file FILE.sql")
     })?;
-    let explain =
-        plan::unframed_json(text).and_then(|json| serde_json::from_str::<Value>(&json).ok());
-    let explain = explain.unwrap_or_default();
+    let explain = plan::document(text).ok().flatten().unwrap_or_default();
     let sql = explain
         .get("Query Text")
         .or_else(|| explain.get(0)?.get("Query Text"))

@@ -1,11 +1,13 @@
-//! What EXPLAIN answers, JSON or text, as types; and ways to walk them.
+//! What EXPLAIN answers, in each of its four formats, as types; and ways to walk them.
 
 mod node;
 mod parse;
 mod text;
+mod xml;
+mod yaml;
 
 pub use node::{Actual, Plan, PlanNode, TriggerTime};
-pub use parse::{PlanError, unframed_json};
+pub use parse::{PlanError, document};
 pub use text::unquoted;
 
 use std::fmt;

@@ -1,10 +1,8 @@
-//! Reads what EXPLAIN answers: JSON here, text in its own file.
-
-use std::borrow::Cow;
+//! Reads what EXPLAIN answers: JSON here; XML and YAML as the JSON that they stand for, text line by line, in files of their own.
 
 use serde_json::Value;
 
-use super::{Actual, Cost, Plan, PlanNode, TriggerTime, text as lines};
+use super::{Actual, Cost, Plan, PlanNode, TriggerTime, text as lines, xml, yaml};
 
 /// Plans nest as deep as queries do; beyond this we refuse rather than risk the stack.
 const MAX_DEPTH: usize = 500;
@@ -35,15 +33,14 @@ impl Plan {
         Self::from_value(&serde_json::from_str(text)?)
     }
 
-    /// Parses what EXPLAIN wrote in either form: JSON where the text begins like it, else lines. psql's frame around them may be there.
+    /// Parses what EXPLAIN wrote in any form: JSON, XML or YAML where the text looks like it, else lines. psql's frame around them may be there.
     ///
     /// # Errors
     /// As [`Self::from_json`]; text without a node's line too.
     pub fn from_text(text: &str) -> Result<Self, PlanError> {
-        let text = text.trim_start_matches('\u{feff}');
-        match unframed_json(text) {
-            Some(json) => Self::from_json(&json),
-            None => lines::parse(text, MAX_DEPTH),
+        match document(text)? {
+            Some(value) => Self::from_value(&value),
+            None => lines::parse(text.trim_start_matches('\u{feff}'), MAX_DEPTH),
         }
     }
 
@@ -70,29 +67,60 @@ impl Plan {
     }
 }
 
-/// The JSON of EXPLAIN's answer, also within psql's frame: a title, a rule, `+` where a value goes on, and a count of rows.
-#[must_use]
-pub fn unframed_json(text: &str) -> Option<Cow<'_, str>> {
-    let trimmed = text.trim();
-    if trimmed.starts_with(['[', '{']) {
-        return Some(Cow::Borrowed(trimmed));
+/// EXPLAIN's answer as JSON, from each of its formats but text, also within psql's frame; `None` when it is in none of them.
+///
+/// # Errors
+/// When it is not what it begins like, or nested absurdly deep.
+pub fn document(text: &str) -> Result<Option<Value>, PlanError> {
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim_start().starts_with(['[', '{']) {
+        return Ok(Some(serde_json::from_str(text.trim())?));
     }
-    let opens = |line: &str| matches!(line.trim_end_matches('+').trim(), "[" | "{");
-    let first = trimmed.lines().position(opens)?;
+    if let Some(json) = unframed(text, |line| matches!(line, "[" | "{")) {
+        return Ok(Some(serde_json::from_str(&json)?));
+    }
+    if let Some(xml) = unframed(text, |line| line.starts_with("<explain")) {
+        return xml::value(&xml, MAX_DEPTH).map(Some);
+    }
+    let is_yaml =
+        |line: &str| matches!(line, "- Plan:" | "Plan:") || line.starts_with("Query Text: \"");
+    let yaml = unframed(text, is_yaml).filter(|yaml| yaml::is_likely(yaml));
+    // a node and the list that it stands in are two levels
+    yaml.map(|yaml| yaml::value(&yaml, 2 * MAX_DEPTH))
+        .transpose()
+}
+
+/// The lines from the first that `opens` an answer on, out of psql's frame: a title, a rule, `+` where a value goes on, and a count of rows.
+fn unframed(text: &str, opens: impl Fn(&str) -> bool) -> Option<String> {
+    let first = text
+        .lines()
+        .position(|line| opens(line.trim_end().trim_end_matches('+').trim()))?;
     let is_title = |line: &str| {
         line.contains("QUERY PLAN")
             || line.trim().is_empty()
             || line.trim_matches(['-', '+', ' ']).is_empty()
     };
-    if !trimmed.lines().take(first).all(is_title) {
+    if !text.lines().take(first).all(is_title) {
         return None;
     }
-    let body = trimmed.lines().skip(first).map(str::trim_end);
+    let body = text.lines().skip(first).map(str::trim_end);
     let kept: Vec<&str> = body
         .take_while(|line| !(line.starts_with('(') && line.ends_with(')')))
         .map(|line| line.strip_suffix('+').unwrap_or(line))
         .collect();
-    Some(Cow::Owned(kept.join("\n")))
+    Some(kept.join("\n"))
+}
+
+/// A value of XML or YAML: quoted as JSON has it, a number, a truth value, else a text.
+pub(super) fn scalar(text: &str) -> Value {
+    let is_json = text.starts_with(['"', '-']) || text.starts_with(|c: char| c.is_ascii_digit());
+    let read = match text {
+        "true" => Some(Value::Bool(true)),
+        "false" => Some(Value::Bool(false)),
+        _ if is_json => serde_json::from_str(text).ok(),
+        _ => None,
+    };
+    read.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 fn node(value: &Value, depth: usize) -> Result<PlanNode, PlanError> {
@@ -197,8 +225,13 @@ fn triggers(value: &Value) -> Vec<TriggerTime> {
         .collect()
 }
 
+/// A text; XML does not tell a table named `1` from a number.
 fn text(value: &Value, key: &str) -> Option<String> {
-    value.get(key).and_then(Value::as_str).map(str::to_owned)
+    match value.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        plain @ (Value::Number(_) | Value::Bool(_)) => Some(plain.to_string()),
+        _ => None,
+    }
 }
 
 fn number(value: &Value, key: &str) -> Option<f64> {
@@ -221,6 +254,22 @@ mod tests {
         assert_eq!(plan.total_cost(), Cost(9.5));
         assert!(plan.uses_index("jobs_pkey"));
         assert!(!plan.uses_index("other"));
+    }
+
+    #[test]
+    fn what_auto_explain_writes_in_each_format() {
+        for logged in [
+            "\nQuery Text: \"select 'x\\n- Plan:'\"\nPlan: \n  Node Type: \"Seq Scan\"\n  Relation Name: \"1\"\n  Total Cost: 2.50\n  Plans: \n    - Node Type: \"Result\"\nTriggers: \n",
+            "\n<explain xmlns=\"http://www.postgresql.org/2009/explain\">\n  <Query-Text>select 1 &lt; 2</Query-Text>\n  <Plan>\n    <Node-Type>Seq Scan</Node-Type>\n    \
+             <Relation-Name>1</Relation-Name>\n    <Total-Cost>2.50</Total-Cost>\n    <Plans>\n      <Plan>\n        <Node-Type>Result</Node-Type>\n      </Plan>\n    </Plans>\n  </Plan>\n</explain>",
+            "\n{\n  \"Query Text\": \"select 1\",\n  \"Plan\": {\"Node Type\": \"Seq Scan\", \"Relation Name\": \"1\", \"Total Cost\": 2.5, \"Plans\": [{\"Node Type\": \"Result\"}]}\n}",
+        ] {
+            let plan = Plan::from_text(logged).unwrap();
+            let types: Vec<&str> = plan.nodes().map(|n| n.node_type.as_str()).collect();
+            assert_eq!(types, ["Seq Scan", "Result"], "{logged}");
+            assert_eq!(plan.root.relation.as_deref(), Some("1"));
+            assert_eq!(plan.total_cost(), Cost(2.5));
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn is_explained_by_hand(query: &Query) -> bool {
     first.is_some_and(|word| word.eq_ignore_ascii_case("explain"))
 }
 
-/// Plans in a form that is not read: XML and YAML.
+/// Plans that could not be read.
 pub(super) fn n_unread(plans: &SlowPlans) -> usize {
     plans
         .iter()

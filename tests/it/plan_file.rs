@@ -12,7 +12,8 @@ use crate::support::{self, Database};
 const STATEMENT: &str =
     "SELECT id FROM jobs WHERE country = 'c7' AND salary > 10 ORDER BY title LIMIT 5";
 
-async fn plans() -> (String, String) {
+/// The same plan as JSON, text, XML and YAML.
+async fn plans() -> [String; 4] {
     let database = support::database("plan_file").await;
     for sql in [
         "CREATE TABLE jobs (id int PRIMARY KEY, country text NOT NULL, salary int NOT NULL, title text NOT NULL)",
@@ -21,12 +22,16 @@ async fn plans() -> (String, String) {
     ] {
         database.run(sql).await;
     }
-    let as_json = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {STATEMENT}");
-    let as_text = format!("EXPLAIN (ANALYZE, BUFFERS) {STATEMENT}");
-    (
-        lines(&database, &as_json).await,
-        lines(&database, &as_text).await,
-    )
+    let explained = async |format: &str| {
+        let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT {format}) {STATEMENT}");
+        lines(&database, &sql).await
+    };
+    [
+        explained("JSON").await,
+        explained("TEXT").await,
+        explained("XML").await,
+        explained("YAML").await,
+    ]
 }
 
 /// An answer of one column.
@@ -82,12 +87,16 @@ fn plan(arguments: &[&str], stdin: &str) -> (i32, String, String) {
 
 #[tokio::test]
 async fn every_form_of_a_plan_has_the_same_problems() {
-    let (json, text) = plans().await;
+    let [json, text, xml, yaml] = plans().await;
     let forms = [
         json.clone(),
         framed(&json, "+"),
         text.clone(),
         framed(&text, ""),
+        xml.clone(),
+        framed(&xml, "+"),
+        yaml.clone(),
+        framed(&yaml, "+"),
     ];
     for form in forms {
         let (code, stdout, stderr) = plan(&["-", "--format", "json"], &form);

@@ -214,6 +214,7 @@ impl Fold {
             repetitions,
             pace,
             let_go: fold.let_go,
+            watched: None,
         }
     }
 
@@ -311,9 +312,11 @@ impl Fold {
     }
 
     fn keep_or_run(&mut self, mut step: Step, place: Place, operands: &[Value]) {
+        if self.runs_windows() {
+            self.executed(&step);
+        }
         match &mut self.mode {
             Mode::Leading(Some(windows)) => {
-                self.known[step.query as usize].executed();
                 let traits = &self.known[step.query as usize].traits;
                 keyed(&mut step, traits, operands);
                 let context = Context {

@@ -10,6 +10,7 @@ use super::{
     role::Traits,
     statistics::{Names, QueryStatistics},
     transaction::TransactionStep,
+    window::Step,
 };
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind, shape, statement_kind};
 
@@ -30,6 +31,9 @@ const MAX_SAMPLE_BYTES: usize = 64 * 1024;
 pub(super) const TOO_MANY_QUERIES: &str = "statements beyond the first 500,000 distinct ones";
 /// Reason for executions of statements that were let go of.
 const LET_GO: &str = "executions of the lightest statements, let go of because more than 12,000 distinct ones were seen";
+
+/// Reason for an execution whose loop, if it begins one, is told as one shorter.
+const LATE: &str = "first executions of statements that came after 5,000 distinct ones: a loop that begins with one counts without it";
 
 /// Stands for a query beyond [`MAX_SEEN`].
 pub(super) const NO_QUERY: u32 = u32::MAX;
@@ -122,15 +126,6 @@ impl Known {
         shape.as_deref().ok()
     }
 
-    /// Another execution comes: from the second one on the text has to be understood.
-    pub(super) fn executed(&mut self) {
-        match self.depth {
-            Depth::Enough => {}
-            Depth::Words => self.depth = Depth::WordsOnce,
-            Depth::WordsOnce => self.understand(),
-        }
-    }
-
     fn understand_by_words(&mut self) {
         self.depth = Depth::Words;
         if let Some(what) = &self.what {
@@ -173,6 +168,27 @@ impl Fold {
         self.known[query as usize] = known;
         self.statistics[query as usize] = Some(Box::default());
         self.n_live += 1;
+    }
+
+    /// Windows get an execution: from the second one on the text has to be understood. Statistics run ahead of windows by up to a chunk, so
+    /// mostly the first one is known not to be the last.
+    pub(super) fn executed(&mut self, step: &Step) {
+        let at = step.query as usize;
+        let n_calls = |fold: &Self| fold.statistics[at].as_ref().map_or(0, |s| s.n_calls());
+        match self.known[at].depth {
+            Depth::Enough => {}
+            Depth::Words if n_calls(self) < 2 => self.known[at].depth = Depth::WordsOnce,
+            Depth::Words => self.known[at].understand(),
+            Depth::WordsOnce => {
+                self.known[at].understand();
+                let skip = self.skips.entry(LATE).or_default();
+                skip.n += 1;
+                if skip.first.is_none() {
+                    let text = clipped(self.known[at].text().as_bytes(), 200);
+                    skip.first = Some((step.origin, text));
+                }
+            }
+        }
     }
 
     /// Takes back the query of a text, should it have been let go of.

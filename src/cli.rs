@@ -186,6 +186,10 @@ pub struct AuditArgs {
     /// Read pg_stat_statements twice, so long apart, and judge what ran in between
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, help_heading = "Inputs")]
     pub interval: Option<Duration>,
+    /// Look into pg_stat_activity meanwhile, so many times a second (10), for --for or 10 s: values that stand in statements, what sessions wait for,
+    /// who blocks whom
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u32).range(1..=50), help_heading = "Inputs")]
+    pub sample_activity: Option<u32>,
     /// How logs are read.
     #[command(flatten)]
     pub log: LogArgs,
@@ -353,6 +357,10 @@ pub struct CaptureArgs {
     /// Read pg_stat_statements twice, so long apart, and keep what ran in between
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
+    /// Look into pg_stat_activity meanwhile, so many times a second (10), for --for or 10 s: values that stand in statements, what sessions wait for,
+    /// who blocks whom
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub sample_activity: Option<u32>,
     /// Read catalogs alone: no probes of the ends of b-tree indexes, no sample of columns of ranges
     #[arg(long)]
     pub no_endpoints: bool,

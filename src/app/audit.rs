@@ -16,7 +16,9 @@ use super::{
     gather::{self, Gathered},
     locate,
     logs::{Depth, LogInputs},
-    self_check, snapshot as file, twin, verify, verify_on, write,
+    self_check, snapshot as file, twin, verify, verify_on,
+    watch::Watching,
+    write,
 };
 use crate::{
     advise::{self, Advice, NoPlanner, WhatIf},
@@ -53,6 +55,8 @@ pub struct Inputs<'a> {
     pub captured: Option<Box<Snapshot>>,
     /// Only what `pg_stat_statements` counts in such an interval, which starts now.
     pub interval: Option<Duration>,
+    /// Whether `pg_stat_activity` is sampled meanwhile.
+    pub watching: Option<Watching>,
 }
 
 /// How it is judged.
@@ -377,6 +381,8 @@ pub(super) struct Request<'a> {
     pub(super) config: &'a Config,
     /// `--for`
     pub(super) interval: Option<Duration>,
+    /// `--sample-activity`
+    pub(super) watching: Option<Watching>,
     pub(super) show_literals: bool,
     /// `--verify-on`
     pub(super) verify_on: Option<&'a SecretUrl>,
@@ -400,6 +406,7 @@ pub(super) async fn of_snapshot(twin: &TwinArgs, context: &Context) -> Result<Co
         required: &[],
         config: &config,
         interval: None,
+        watching: None,
         show_literals: false,
         verify_on: None,
     };
@@ -424,6 +431,7 @@ pub(super) async fn run(args: &AuditArgs, context: &Context) -> Result<Outcome, 
         required: &[],
         config: &config,
         interval: args.interval,
+        watching: Watching::of(args.sample_activity, args.interval),
         show_literals: args.report.show_literals,
         verify_on: args.verify_on.as_ref(),
     };
@@ -496,6 +504,7 @@ impl Request<'_> {
             statements: self.log.statements,
             captured,
             interval: self.interval,
+            watching: self.watching,
         };
         let pricing = if self.server.no_explain {
             Pricing::Nobody

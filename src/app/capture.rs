@@ -2,12 +2,13 @@
 
 use super::{
     Context, Error, ErrorKind, Outcome, connect, gather, path_text, self_check, snapshot as file,
+    watch::{self, Watching},
 };
 use crate::{
     cli::{CaptureArgs, Redact},
-    db::EndpointReads,
+    db::{Audited, DbError, EndpointReads},
     snapshot::{self, CaptureFacts, Redaction, Snapshot},
-    workload::Workload,
+    workload::{Seen, Workload},
 };
 
 /// Runs the command.
@@ -49,7 +50,14 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
     let planner = audited.planner_state(endpoints).await?;
     drop(spinner);
     let mut workload = Workload::default();
-    match gather::statements_of(&audited, args.interval, context).await {
+    let (statements, seen) = tokio::join!(
+        gather::statements_of(&audited, args.interval, context),
+        watched(&audited, args, context)
+    );
+    if let Some(seen) = seen? {
+        workload.add_watched(seen);
+    }
+    match statements {
         Ok((entries, facts)) => workload.add_pg_stat_statements(entries, facts),
         Err(error) => context.remark(&format!("{error}: the file holds no statements")),
     }
@@ -70,6 +78,18 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
         workload,
         samples,
     })
+}
+
+/// With `--sample-activity`: what was seen meanwhile.
+async fn watched(
+    audited: &Audited,
+    args: &CaptureArgs,
+    context: &Context,
+) -> Result<Option<Seen>, DbError> {
+    match Watching::of(args.sample_activity, args.interval) {
+        Some(watching) => watch::watch(audited, watching, context).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 fn redaction(how: Redact) -> Redaction {
@@ -104,6 +124,12 @@ fn describe(snapshot: &Snapshot) -> String {
             snapshot.workload.queries.len(),
             snapshot.samples.len()
         ));
+        lines.extend(snapshot.workload.watched.iter().map(|watched| {
+            format!(
+                "{} samples of pg_stat_activity, {} executions seen",
+                watched.n_samples, watched.n_executions
+            )
+        }));
         lines.extend(planner.gaps.iter().map(|gap| match gap.n {
             0 => format!("not read: {} ({})", gap.what, gap.cost),
             n => format!("not read: {} ({n}): {}", gap.what, gap.cost),

@@ -41,6 +41,7 @@ pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Outcome, 
         required: &args.require,
         config: &config,
         interval: None,
+        watching: None,
         show_literals: args.report.show_literals,
         verify_on: None,
     };

@@ -2,13 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, Error, ErrorKind, audit::Inputs, logs};
+use super::{
+    Context, Error, ErrorKind,
+    audit::Inputs,
+    logs,
+    watch::{self, Watching},
+};
 use crate::{
     catalog::Catalog,
     cli::StatementsFrom,
     db::{Audited, DbError, StatementsError},
     snapshot::Snapshot,
-    workload::{InputFacts, PgssEntry, Reading, difference},
+    workload::{InputFacts, PgssEntry, Reading, Seen, difference},
 };
 
 /// What was gathered.
@@ -28,6 +33,16 @@ struct FromServer {
     catalog: Catalog,
     /// `None` with `--statements log`.
     statements: Option<Result<(Vec<PgssEntry>, InputFacts), StatementsError>>,
+    /// With `--sample-activity`.
+    seen: Option<Result<Seen, DbError>>,
+}
+
+/// What is read of the server.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    statements: StatementsFrom,
+    interval: Option<Duration>,
+    watching: Option<Watching>,
 }
 
 /// Reads all inputs.
@@ -40,8 +55,11 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
         logs::read(inputs.logs, context),
         Box::pin(from_server(
             inputs.server,
-            inputs.statements,
-            inputs.interval,
+            Asked {
+                statements: inputs.statements,
+                interval: inputs.interval,
+                watching: inputs.watching,
+            },
             context
         ))
     );
@@ -58,6 +76,7 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
         Some(Ok(from_server)) => gathered.take_up(from_server, &users),
         Some(Err(error)) => gathered.failed.push(error.into()),
     }
+    gathered.tell_of_watch();
     for replica in &inputs.replicas {
         match Box::pin(replica.catalog()).await {
             Ok(catalog) => gathered.add_replica(&catalog),
@@ -83,6 +102,13 @@ impl Gathered {
     fn take_up(&mut self, from_server: FromServer, users: &[String]) {
         let workload = &mut self.snapshot.workload;
         self.snapshot.catalog = Some(from_server.catalog);
+        match from_server.seen {
+            None => {}
+            Some(Ok(seen)) => {
+                workload.add_watched(seen);
+            }
+            Some(Err(error)) => self.failed.push(error.into()),
+        }
         match from_server.statements {
             None => {}
             Some(Ok((entries, facts))) => {
@@ -98,6 +124,14 @@ impl Gathered {
                 self.failed.push(error.into());
             }
         }
+    }
+
+    /// What samples of `pg_stat_activity` showed, when all statements are known.
+    fn tell_of_watch(&mut self) {
+        let workload = &self.snapshot.workload;
+        let watched = workload.watched.iter();
+        self.notes
+            .extend(watched.flat_map(|watched| watched.notes(workload)));
     }
 
     fn add_replica(&mut self, replica: &Catalog) {
@@ -132,8 +166,7 @@ impl Gathered {
 
 async fn from_server(
     server: Option<&Audited>,
-    statements: StatementsFrom,
-    interval: Option<Duration>,
+    asked: Asked,
     context: &Context,
 ) -> Option<Result<FromServer, DbError>> {
     let server = server?;
@@ -142,15 +175,26 @@ async fn from_server(
         Ok(catalog) => catalog,
         Err(error) => return Some(Err(error)),
     };
-    let statements = match statements {
-        StatementsFrom::Log => None,
-        StatementsFrom::Both | StatementsFrom::PgStatStatements => {
-            Some(statements_of(server, interval, context).await)
+    let (statements, seen) = tokio::join!(
+        async {
+            match asked.statements {
+                StatementsFrom::Log => None,
+                StatementsFrom::Both | StatementsFrom::PgStatStatements => {
+                    Some(statements_of(server, asked.interval, context).await)
+                }
+            }
+        },
+        async {
+            match asked.watching {
+                Some(watching) => Some(watch::watch(server, watching, context).await),
+                None => None,
+            }
         }
-    };
+    );
     Some(Ok(FromServer {
         catalog,
         statements,
+        seen,
     }))
 }
 

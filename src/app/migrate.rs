@@ -260,6 +260,7 @@ async fn audit(args: &MigrateArgs, context: &Context) -> Result<(Vec<Proposal>, 
         required: &[],
         config: &config,
         interval: None,
+        watching: None,
         show_literals: args.show_literals,
         verify_on: None,
     };

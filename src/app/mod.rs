@@ -28,6 +28,7 @@ mod text;
 mod twin;
 mod verify;
 mod verify_on;
+mod watch;
 mod write;
 
 pub use context::{Context, Progress, path_text};

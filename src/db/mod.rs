@@ -4,6 +4,7 @@
 //! with timeouts, nothing left behind); [`Owned`] may write, and can only be made for a server that pgassay itself started, or within
 //! [`DatabaseCopy`] for a copy that the user names.
 
+mod activity;
 mod admission;
 mod audited;
 mod catalog;

@@ -48,6 +48,8 @@ pub enum Need {
     SessionCounters,
     /// Who is connected now: `pg_stat_activity`.
     Backends,
+    /// Samples of `pg_stat_activity` over a while.
+    ActivitySamples,
     /// Planning times of `pg_stat_statements`: `track_planning`.
     PlanningTimes,
     /// Which session ran what.
@@ -135,6 +137,7 @@ impl Sight {
             Need::Connections => in_logs(audit, LOG, connections),
             Need::SessionCounters => session_counters(audit),
             Need::Backends => backends(audit),
+            Need::ActivitySamples => activity_samples(audit),
             Need::PlanningTimes => planning_times(audit),
             Need::Sessions => in_logs(audit, ORDER, sessions),
             Need::Times => in_logs(audit, ORDER, times),
@@ -271,16 +274,12 @@ fn statements(audit: &Audit<'_>) -> Sight {
 fn plans(audit: &Audit<'_>) -> Sight {
     let incidents = &audit.snapshot.workload.activity.incidents;
     if incidents.n_plans == 0 {
-        return Sight::missing(
-            "plans of executions: a log with auto_explain (log_analyze on, log_format json or text)",
-        );
+        return Sight::missing("plans of executions: a log with auto_explain (log_analyze on)");
     }
     let n_unread = logged_plans::n_unread(&incidents.slow_plans);
     match n_unread {
         0 => Sight::default(),
-        n => Sight::partial(vec![format!(
-            "{n} plans in a form that is not read (auto_explain.log_format: json or text)"
-        )]),
+        n => Sight::partial(vec![format!("{n} plans that could not be read")]),
     }
 }
 
@@ -290,6 +289,16 @@ fn pooler_log(audit: &Audit<'_>) -> Sight {
         Sight::default()
     } else {
         Sight::missing("pgbouncer's log")
+    }
+}
+
+fn activity_samples(audit: &Audit<'_>) -> Sight {
+    match &audit.snapshot.workload.watched {
+        Some(watched) => Sight::partial(vec![format!(
+            "waits other than in {:.0} s of samples of pg_stat_activity",
+            watched.seconds
+        )]),
+        None => Sight::missing("samples of pg_stat_activity (--sample-activity)"),
     }
 }
 

@@ -44,6 +44,7 @@ mod tests;
 mod text;
 mod transaction;
 mod value;
+mod watched;
 mod window;
 
 pub use activity::{ActivityFacts, Slice, TimeSeries};
@@ -75,5 +76,6 @@ pub use sweep::Concurrency;
 pub(crate) use text::json_string;
 pub use text::{Escape, Text};
 pub(crate) use value::parameters;
+pub use watched::{Backend, Blocked, Seen, SeenWait, Watched, Watcher};
 
 pub use role::{is_key, keyed_scan};

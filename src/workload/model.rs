@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Pace;
-use super::{ActivityFacts, Coverage, PlanPhases, Repetition, TimeSeries};
+use super::{ActivityFacts, Coverage, Pace, PlanPhases, Repetition, TimeSeries, Watched};
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind};
 
 /// What ran, frozen.
@@ -27,6 +26,9 @@ pub struct Workload {
     /// What the queries took that are not among `queries`, because there were too many.
     #[serde(default)]
     pub let_go: LetGo,
+    /// What samples of `pg_stat_activity` showed, where they were taken.
+    #[serde(default)]
+    pub watched: Option<Box<Watched>>,
 }
 
 /// Executions of queries of which nothing else is kept.

@@ -7,6 +7,7 @@
     reason = "clippy.toml allows both in test functions; here whole files are tests"
 )]
 
+mod activity;
 mod advise;
 mod capture;
 mod cli;

@@ -177,6 +177,7 @@ impl Stage {
             statements: StatementsFrom::Both,
             captured: None,
             interval: None,
+            watching: None,
         };
         let judging = Judging {
             settings: Settings {

@@ -25,7 +25,7 @@ pub(super) async fn run(args: &CaptureArgs, context: &Context) -> Result<Outcome
         .output
         .as_ref()
         .ok_or_else(|| Error::new(ErrorKind::Usage, "no file to write: -o FILE"))?;
-    let mut snapshot = capture(args, context).await?;
+    let mut snapshot = Box::pin(capture(args, context)).await?;
     snapshot::redact(&mut snapshot, redaction(args.redact));
     for line in describe(&snapshot).lines() {
         context.remark(line);

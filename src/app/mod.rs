@@ -71,7 +71,7 @@ pub async fn run(cli: Cli, context: &Context) -> Result<Outcome, Error> {
         Command::Migrate(args) => migrate::run(&args, context).await,
         Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Rules(args) => rules::run(&args, context),
-        Command::Capture(args) => capture::run(&args, context).await,
+        Command::Capture(args) => Box::pin(capture::run(&args, context)).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Plan(args) => Box::pin(plan::run(&args, context)).await,
         Command::Choose(args) => choose::run(&args, context),

@@ -111,15 +111,12 @@ fn unescaped(text: &str) -> String {
             Some(number) => character(number),
             None => None,
         };
-        match (read, entity) {
-            (Some(char), Some(entity)) => {
-                out.push(char);
-                rest = &rest[entity.len() + 2..];
-            }
-            _ => {
-                out.push('&');
-                rest = &rest[1..];
-            }
+        if let (Some(char), Some(entity)) = (read, entity) {
+            out.push(char);
+            rest = &rest[entity.len() + 2..];
+        } else {
+            out.push('&');
+            rest = &rest[1..];
         }
     }
     out.push_str(rest);

@@ -173,7 +173,8 @@ mod tests {
         ] {
             value(text, 10).unwrap();
         }
-        let deep: String = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+        let lines: Vec<String> = (0..100).map(|n| format!("{}a:", " ".repeat(n))).collect();
+        let deep = lines.join("\n");
         assert!(matches!(value(&deep, 10), Err(PlanError::TooDeep)));
     }
 }

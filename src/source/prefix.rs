@@ -331,7 +331,7 @@ impl Run<'_> {
             field,
             may_be_empty: width != 0,
         };
-        let (time_us, len) = read_hole(&hole_read, rest, self.clock)?;
+        let (time_us, len) = read_hole(hole_read, rest, self.clock)?;
         if let Some(time_us) = time_us {
             self.head.time_us = time_us;
         }

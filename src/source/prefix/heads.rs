@@ -157,7 +157,7 @@ impl<'a> Heads<'a> {
         clock: &mut Clock,
         lead: &mut Lead,
     ) -> Option<usize> {
-        let hole = self.layout.holes.get(hole)?;
+        let hole = *self.layout.holes.get(hole)?;
         let (time_us, len) = read_hole(hole, text.get(at..)?, clock)?;
         let range = (u16::try_from(at).ok()?, u16::try_from(at + len).ok()?);
         match hole.field {

@@ -78,7 +78,7 @@ fn is_hole(field: Field, syntax: Syntax) -> bool {
 /// Reads a field whose end its own syntax tells: the time, if it is one, and its length.
 #[inline]
 pub(super) fn read_hole(
-    hole: &Hole,
+    hole: Hole,
     rest: &[u8],
     clock: &mut Clock,
 ) -> Option<(Option<i64>, usize)> {

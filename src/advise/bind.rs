@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Options, PlannedQuery, samples, selectivity};
+use super::{Options, PlannedQuery, reveal, samples, selectivity};
 use crate::{
     catalog::{Catalog, Column, Persistence, Relation, RelationKind},
     sql::{
@@ -50,6 +50,8 @@ pub(super) struct BoundQuery<'a> {
     /// The planned values are those of a real execution.
     pub(super) is_real: bool,
     pub(super) scans: Vec<BoundScan<'a>>,
+    /// A part of the text was inferred (`reveal.rs`): how, in words.
+    pub(super) inferred: Option<String>,
     /// Reads a view: what it really scans, its plan tells (`views.rs`).
     pub(super) reads_views: bool,
 }
@@ -119,9 +121,19 @@ pub(super) fn bind<'a>(
         match shape::parse_with(&query.sample, &columns_of) {
             Ok(shape) => {
                 let normalised = shape::parse_with(&query.text, &columns_of).ok();
-                let found = bind_query(catalog, query, share, &shape, normalised.as_ref());
+                let revealed = reveal::revealed(catalog, query, &shape);
+                let again = revealed
+                    .as_ref()
+                    .and_then(|revealed| shape::parse_with(&revealed.text, &columns_of).ok());
+                let text = revealed
+                    .as_ref()
+                    .filter(|_| again.is_some())
+                    .map_or(query.sample.as_str(), |revealed| revealed.text.as_str());
+                let shape = again.as_ref().unwrap_or(&shape);
+                let found = bind_query(catalog, query, text, share, shape, normalised.as_ref());
                 bound.queries.extend(found.map(|bound| BoundQuery {
                     lock_wait_ms: lock_wait_ms(workload, query),
+                    inferred: revealed.map(|revealed| revealed.because),
                     ..bound
                 }));
             }
@@ -147,7 +159,7 @@ fn lock_wait_ms(workload: &Workload, query: &Query) -> f64 {
 /// A statement as it can be run: with the values of a real execution where a log has them, else with values made up from statistics.
 pub(super) fn sample_text(catalog: &Catalog, query: &Query) -> Option<String> {
     let shape = shape::parse(&query.sample).ok()?;
-    let bound = bind_query(catalog, query, 0.0, &shape, None)?;
+    let bound = bind_query(catalog, query, &query.sample, 0.0, &shape, None)?;
     Some(bound.planned.sql)
 }
 
@@ -185,6 +197,7 @@ impl Shares {
 fn bind_query<'a>(
     catalog: &'a Catalog,
     query: &'a Query,
+    text: &str,
     share: f64,
     with_literals: &QueryShape,
     normalised: Option<&QueryShape>,
@@ -211,7 +224,7 @@ fn bind_query<'a>(
     if scans.is_empty() && !reads_views {
         return None;
     }
-    let texts = texts(catalog, query, with_literals, &scans);
+    let texts = texts(catalog, query, text, with_literals, &scans);
     Some(BoundQuery {
         query,
         share,
@@ -226,6 +239,7 @@ fn bind_query<'a>(
             sql::plannable(&query.sample, &BTreeMap::new(), None),
         ),
         lock_wait_ms: 0.0,
+        inferred: None,
         is_real: texts.is_real,
         scans,
         reads_views,
@@ -248,7 +262,13 @@ struct Texts {
 
 /// The statement with the values of a real execution where a log has them; else with values made up from statistics, and with as many rows
 /// in LIMIT as a call returns, since a generic plan takes LIMIT $n for a tenth of all rows.
-fn texts(catalog: &Catalog, query: &Query, shape: &QueryShape, scans: &[BoundScan<'_>]) -> Texts {
+fn texts(
+    catalog: &Catalog,
+    query: &Query,
+    text: &str,
+    shape: &QueryShape,
+    scans: &[BoundScan<'_>],
+) -> Texts {
     let samples = query
         .log
         .as_ref()
@@ -273,7 +293,7 @@ fn texts(catalog: &Catalog, query: &Query, shape: &QueryShape, scans: &[BoundSca
         .map(|rows| rows.ceil().max(1.0) as u64);
     let has_trigrams = super::special::has_trigrams(catalog);
     let values = samples::guessed(scans, shape, query, has_trigrams);
-    let text = |values: &BTreeMap<u16, String>| sql::plannable(&query.sample, values, rows);
+    let text = |values: &BTreeMap<u16, String>| sql::plannable(text, values, rows);
     Texts {
         planned: text(&values),
         alternatives: samples::alternatives(scans, &values)
@@ -433,7 +453,7 @@ fn constant_condition(
 }
 
 /// Booleans are made for predicates; other values must be rare.
-fn is_rare(relation: &Relation, column: &Column, value: &str) -> bool {
+pub(super) fn is_rare(relation: &Relation, column: &Column, value: &str) -> bool {
     let n_rows = relation.n_rows.unwrap_or(0.0);
     let of_value = selectivity::equal(column, n_rows, Some(value));
     let average = selectivity::equal(column, n_rows, None);
@@ -441,7 +461,7 @@ fn is_rare(relation: &Relation, column: &Column, value: &str) -> bool {
 }
 
 /// `column = value` with the value spelled anew from what it means, so that nothing of the log's spelling gets into a migration.
-fn equality(column: &Column, value: &str) -> Option<String> {
+pub(super) fn equality(column: &Column, value: &str) -> Option<String> {
     let name = quote_identifier(&column.name);
     let plain = selectivity::plain_value(value);
     if column.type_name == "boolean" {

@@ -2,7 +2,9 @@
 
 mod bind;
 pub mod choose;
+mod conditional;
 mod covering;
+mod drops;
 mod expression;
 mod keys;
 mod merge;
@@ -12,6 +14,7 @@ mod name;
 mod price;
 mod propose;
 mod recommend;
+mod reveal;
 pub mod rewrite;
 mod roles;
 mod samples;
@@ -26,10 +29,11 @@ mod waves;
 mod what_if;
 mod why_not;
 mod write_cost;
+mod write_effect;
 
 pub use model::{
-    Advice, Candidate, PricedCondition, PricedQuery, PricedRewrite, Reason, Recommendation,
-    RewrittenCondition, WhyNot,
+    Advice, Candidate, ConditionalIndex, DropCause, PricedCondition, PricedDrop, PricedQuery,
+    PricedRewrite, Reason, Recommendation, RewrittenCondition, WhyNot, WriteEffect,
 };
 pub(crate) use selectivity::equal as equal_share;
 pub use size::btree_bytes;
@@ -76,6 +80,8 @@ pub struct Options {
     pub storage_budget: Option<u64>,
     /// Indexes that a table may have, those that exist included.
     pub max_indexes_per_table: Option<usize>,
+    /// Days that the counters must cover before an index that nobody scanned may go.
+    pub min_window_days: f64,
     /// Set from outside when time is up: what is known by then is used.
     pub stop: Arc<AtomicBool>,
     /// Planner calls so far, for whoever watches.
@@ -94,6 +100,7 @@ impl Default for Options {
             max_planner_calls: 5_000,
             storage_budget: None,
             max_indexes_per_table: None,
+            min_window_days: 30.0,
             stop: Arc::default(),
             asked: Arc::default(),
         }
@@ -114,21 +121,29 @@ pub async fn advise<W: WhatIf>(
     let written = Written::of(catalog, workload);
     let mut proposed = propose::propose(catalog, &bound.queries, &written);
     let kind = what_if.kind();
-    let mut pricer = Pricer::new(what_if, &bound.queries, &proposed, options);
-    let verified = match kind {
-        WhatIfKind::None => structural::verified(
-            catalog,
-            &bound.queries,
-            &proposed.proposals,
-            &pricer.applies,
-            options,
-        ),
+    let droppable = match kind {
+        WhatIfKind::None => Vec::new(),
+        _ => drops::droppable(catalog, &proposed.proposals, options),
+    };
+    let mut pricer = Pricer::new(what_if, &bound.queries, &proposed, &droppable, options);
+    let (verified, drops) = match kind {
+        WhatIfKind::None => {
+            let verified = structural::verified(
+                catalog,
+                &bound.queries,
+                &proposed.proposals,
+                &pricer.applies,
+                options,
+            );
+            (verified, None)
+        }
         _ => {
             recommend::priced(
                 catalog,
                 &mut pricer,
                 &bound.queries,
                 &mut proposed.proposals,
+                &droppable,
                 &written,
                 options,
             )
@@ -138,26 +153,35 @@ pub async fn advise<W: WhatIf>(
     let proposals = &proposed.proposals;
     let served = well_served(&verified);
     let conditions = sargable::price(catalog, what_if, &bound.queries, &served, &written).await;
+    let conditional = match kind {
+        WhatIfKind::None => Vec::new(),
+        _ => conditional::price(catalog, what_if, &bound.queries, &served, &written, options).await,
+    };
     let mut skipped = bound.skipped;
     skipped.append(&mut pricer.failures);
     let mut why_not = why_not::why_not(&bound.queries, proposals, &pricer, &verified, options);
     why_not::point_at_rewrites(&mut why_not, &conditions);
     let rewrites = rewrite::price(catalog, workload, what_if).await;
     let stopped = pricer.stopped.clone().or_else(|| what_if.stopped());
+    let recommendations = recommend::recommendations(
+        catalog,
+        &pricer,
+        &bound.queries,
+        proposals,
+        &written,
+        verified,
+        drops.as_deref(),
+    );
     Advice {
         why_not,
-        recommendations: recommend::recommendations(
-            catalog,
-            &pricer,
-            &bound.queries,
-            proposals,
-            &written,
-            verified,
-        ),
+        write_effects: written.effects(catalog, &recommendations),
+        recommendations,
+        conditional,
+        drops: drops.unwrap_or_default(),
         conditions,
         rewrites,
         what_if: kind,
-        pricing: pricing_in_words(kind, stopped.as_deref()),
+        pricing: pricing_in_words(kind, stopped.as_deref(), &pricer.broken),
         n_planner_calls: what_if.n_calls(),
         skipped: listed(skipped),
     }
@@ -192,7 +216,12 @@ fn listed(skipped: BTreeMap<String, (u64, Fingerprint)>) -> Vec<(String, u64, Fi
         .collect()
 }
 
-fn pricing_in_words(kind: WhatIfKind, stopped: Option<&str>) -> String {
+/// Who priced, and what could not be priced: an advisor that says nothing of GIN where it can't try one looks as if none were wanted.
+fn pricing_in_words(
+    kind: WhatIfKind,
+    stopped: Option<&str>,
+    broken: &BTreeMap<usize, String>,
+) -> String {
     let who = match kind {
         WhatIfKind::Twin => "priced by a local twin of the planner",
         WhatIfKind::Hypopg => "priced by the audited server with hypothetical indexes (HypoPG)",
@@ -201,8 +230,16 @@ fn pricing_in_words(kind: WhatIfKind, stopped: Option<&str>) -> String {
             "not priced: no planner could be asked, so index advice rests on structure and statistics alone"
         }
     };
-    match stopped {
-        Some(why) => format!("{who}; stopped early: {why}"),
-        None => who.to_owned(),
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in broken.values() {
+        *reasons.entry(reason).or_default() += 1;
     }
+    let mut words = who.to_owned();
+    for (reason, n) in reasons {
+        words.push_str(&format!("; {n} of the candidates: {reason}"));
+    }
+    if let Some(why) = stopped {
+        words.push_str(&format!("; stopped early: {why}"));
+    }
+    words
 }

@@ -152,11 +152,84 @@ pub struct RewrittenCondition {
     pub proviso: Option<String>,
 }
 
+/// A partial index that serves a statement if a value that the view shows as `$n` is a literal in the application.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConditionalIndex {
+    /// The statement.
+    pub fingerprint: Fingerprint,
+    /// The index, without a name: nobody creates it before a log has decided.
+    pub def: IndexDef,
+    /// The column whose value is not known.
+    pub column: String,
+    /// Share of rows that have the value tried.
+    pub value_share: f64,
+    /// Planner cost with that value, as things are.
+    pub cost_before: f64,
+    /// Planner cost with that value and the index.
+    pub cost_after: f64,
+    /// Its estimated size.
+    pub size_bytes: u64,
+}
+
+/// Why an existing index was offered for dropping.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropCause {
+    /// Another one is the same.
+    #[default]
+    Duplicate,
+    /// Another one begins with its keys.
+    Prefix,
+    /// No scan was counted over a window that is long enough.
+    Unused,
+    /// A new one covers it.
+    Replaced,
+}
+
+/// An existing index that might go, with what the workload costs without it and under all other changes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PricedDrop {
+    /// `schema.name`.
+    pub index: String,
+    /// Why it was looked at.
+    pub cause: DropCause,
+    /// The choice goes without it, and no statement costs more than a tenth more.
+    pub is_dropped: bool,
+    /// Statements on its table that were priced without it.
+    pub n_statements: u64,
+    /// The statement that suffers most, and its cost without over its cost as things are.
+    pub worst: Option<(Fingerprint, f64)>,
+    /// Statements whose estimates come from the statistics that ANALYZE keeps for its expressions.
+    pub feeds_estimates: Vec<Fingerprint>,
+}
+
+/// What all new indexes of one table together do to the statements that write it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WriteEffect {
+    /// The table.
+    pub relation: RelationName,
+    /// Share of its updates that are HOT as things are, by the table's counters; none where it was not updated.
+    pub hot_share_before: Option<f64>,
+    /// The same with the new indexes, for the workload's own updates.
+    pub hot_share_after: Option<f64>,
+    /// Time of the statements that write it with the new indexes, over their time as measured; none where no time is known.
+    pub slowdown: Option<f64>,
+}
+
 /// Everything that advice worked out. Rules turn it into findings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
     /// Indexes to create.
     pub recommendations: Vec<Recommendation>,
+    /// Existing indexes that might go, each priced over the whole workload; none where nobody could price it.
+    #[serde(default)]
+    pub drops: Vec<PricedDrop>,
+    /// What only a log can decide.
+    #[serde(default)]
+    pub conditional: Vec<ConditionalIndex>,
+    /// What the new indexes do to statements that write.
+    #[serde(default)]
+    pub write_effects: Vec<WriteEffect>,
     /// For slow queries without advice.
     pub why_not: Vec<WhyNot>,
     /// Conditions that no index can serve as they are written.

@@ -11,6 +11,7 @@ use std::{
 use super::{
     Options, PlannedQuery, WhatIf, WhatIfError,
     bind::BoundQuery,
+    drops::Droppable,
     merge::Merge,
     propose::{Lead, Proposed, leads_of},
 };
@@ -42,13 +43,53 @@ const MIN_SLOW_ANYWAY_MS: f64 = 1_000.0;
 /// Mean time below which that is not asked, ms: start-up and network weigh more there.
 const MIN_SLOW_MS: f64 = 1.0;
 
+/// Is the statement much faster than this cost allows?
+pub(super) fn is_contradicted(query: &BoundQuery<'_>, cost: f64) -> bool {
+    let mean_ms = query.query.mean_ms();
+    if query.is_real && mean_ms >= MIN_SLOW_ANYWAY_MS {
+        return false;
+    }
+    mean_ms > 0.0 && cost >= MIN_COST && cost * MIN_MS_PER_COST > mean_ms
+}
+
 /// One statement's plan under one set of candidates.
 #[derive(Debug, Clone)]
 pub(super) struct Priced {
     pub(super) cost: f64,
     /// Positions of the candidates that the plan uses, sorted.
     pub(super) used: Vec<usize>,
+    /// Positions of the droppable existing indexes that it uses, sorted.
+    pub(super) held: Vec<usize>,
     pub(super) plan: Plan,
+}
+
+/// One question: a statement, the candidates shown (sorted), and the droppable indexes left out (sorted).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    query: usize,
+    set: Vec<usize>,
+    hidden: Vec<usize>,
+}
+
+impl Key {
+    fn new(query: usize, set: &[usize], hidden: &[usize]) -> Self {
+        Self {
+            query,
+            set: set.to_vec(),
+            hidden: hidden.to_vec(),
+        }
+    }
+
+    fn base(query: usize) -> Self {
+        Self::new(query, &[], &[])
+    }
+}
+
+/// What a plan rests on: candidates, and existing indexes that could be dropped. Sorted positions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rests {
+    pub(super) used: Vec<usize>,
+    pub(super) held: Vec<usize>,
 }
 
 /// Prices with a cache: one question is asked once.
@@ -60,7 +101,11 @@ pub(super) struct Pricer<'a, W> {
     defs: Vec<IndexDef>,
     /// For each candidate, the statements that could use it.
     pub(super) applies: Vec<BTreeSet<usize>>,
-    cache: BTreeMap<(usize, Vec<usize>), Result<Priced, String>>,
+    /// Existing indexes that the search may leave out.
+    droppable: &'a [Droppable],
+    cache: BTreeMap<Key, Result<Priced, String>>,
+    /// Statements whose estimates rest on the statistics of these droppable indexes, whether a plan uses them or not.
+    pub(super) leans: BTreeMap<usize, BTreeSet<usize>>,
     /// Statements that are much faster than their cost allows, under any values tried: what they really ask for is unknown.
     pub(super) contradicted: BTreeSet<usize>,
     /// Candidates that this planner cannot price, and why.
@@ -79,6 +124,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         what_if: &'a W,
         queries: &'a [BoundQuery<'a>],
         proposed: &Proposed,
+        droppable: &'a [Droppable],
         options: &Options,
     ) -> Self {
         let defs = proposed
@@ -98,7 +144,9 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             applies: applies(proposed, queries),
             broken: BTreeMap::new(),
             contradicted: BTreeSet::new(),
+            droppable,
             cache: BTreeMap::new(),
+            leans: BTreeMap::new(),
             max_calls: options.max_planner_calls,
             stop: Arc::clone(&options.stop),
             n_calls: 0,
@@ -142,7 +190,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             .collect();
         for &at in &failed {
             self.texts[at] = self.queries[at].as_written.clone();
-            self.cache.remove(&(at, Vec::new()));
+            self.cache.remove(&Key::base(at));
         }
         self.price(&failed, &[]).await;
         for &at in queries {
@@ -150,7 +198,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             self.lift_limit(at).await;
         }
         for at in queries {
-            if let Some(Err(reason)) = self.cache.get(&(*at, Vec::new())) {
+            if let Some(Err(reason)) = self.cache.get(&Key::base(*at)) {
                 let example = self.queries[*at].query.fingerprint;
                 self.failures
                     .entry(reason.clone())
@@ -168,7 +216,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         let planned = self.texts[at].clone();
         for text in &self.queries[at].alternatives {
             self.texts[at] = text.clone();
-            self.cache.remove(&(at, Vec::new()));
+            self.cache.remove(&Key::base(at));
             self.price(&[at], &[]).await;
             if self.known(at, &[]).is_some() && !self.contradicts(at) {
                 return;
@@ -176,7 +224,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         }
         if self.texts[at] != planned {
             self.texts[at] = planned;
-            self.cache.remove(&(at, Vec::new()));
+            self.cache.remove(&Key::base(at));
             self.price(&[at], &[]).await;
         }
         self.contradicted.insert(at);
@@ -208,28 +256,35 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             return;
         };
         let limited = std::mem::replace(&mut self.texts[at].sql, sql);
-        let answer = self.cache.remove(&(at, Vec::new()));
+        let answer = self.cache.remove(&Key::base(at));
         self.price(&[at], &[]).await;
         if self.known(at, &[]).is_none() {
             self.texts[at].sql = limited;
             self.cache
-                .extend(answer.map(|answer| ((at, Vec::new()), answer)));
+                .extend(answer.map(|answer| (Key::base(at), answer)));
         }
     }
 
     /// Is the statement much faster than its cost allows?
     fn contradicts(&self, at: usize) -> bool {
-        let mean_ms = self.queries[at].query.mean_ms();
-        if self.queries[at].is_real && mean_ms >= MIN_SLOW_ANYWAY_MS {
-            return false;
-        }
         let cost = self.known(at, &[]).map_or(0.0, |base| base.cost);
-        mean_ms > 0.0 && cost >= MIN_COST && cost * MIN_MS_PER_COST > mean_ms
+        is_contradicted(&self.queries[at], cost)
     }
 
     /// What the cache knows about a statement under exactly this set (sorted).
     pub(super) fn known(&self, query: usize, set: &[usize]) -> Option<&Priced> {
-        self.cache.get(&(query, set.to_vec()))?.as_ref().ok()
+        self.known_without(query, set, &[])
+    }
+
+    /// The same without some of the droppable indexes (sorted).
+    pub(super) fn known_without(
+        &self,
+        query: usize,
+        set: &[usize],
+        hidden: &[usize],
+    ) -> Option<&Priced> {
+        let key = Key::new(query, set, hidden);
+        self.cache.get(&key)?.as_ref().ok()
     }
 
     /// The statement's price as things are, if it is high enough to bother.
@@ -240,16 +295,26 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
 
     /// Prices statements under one set of candidates. Failures are counted and leave the others alone.
     pub(super) async fn price(&mut self, queries: &[usize], set: &[usize]) {
+        self.price_without(queries, set, &[]).await;
+    }
+
+    /// The same as if some of the droppable indexes (sorted) were gone.
+    pub(super) async fn price_without(
+        &mut self,
+        queries: &[usize],
+        set: &[usize],
+        hidden: &[usize],
+    ) {
         let unknown: Vec<usize> = queries
             .iter()
             .copied()
-            .filter(|&query| !self.cache.contains_key(&(query, set.to_vec())))
+            .filter(|&query| !self.cache.contains_key(&Key::new(query, set, hidden)))
             .collect();
         if unknown.is_empty() || self.is_stopped(unknown.len() as u64) {
             return;
         }
         let planned: Vec<_> = unknown.iter().map(|&at| self.texts[at].clone()).collect();
-        let mut plans = self.ask(&planned, set).await;
+        let mut plans = self.ask(&planned, set, hidden).await;
         if !set.is_empty() && plans.iter().all(Result::is_err) && self.stopped.is_none() {
             self.find_broken(&planned[0], set).await;
             let rest: Vec<usize> = set
@@ -258,7 +323,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
                 .filter(|at| !self.broken.contains_key(at))
                 .collect();
             if rest.len() < set.len() && !rest.is_empty() {
-                plans = self.ask(&planned, &rest).await;
+                plans = self.ask(&planned, &rest, hidden).await;
             }
         }
         for (query, plan) in unknown.into_iter().zip(plans) {
@@ -266,7 +331,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
                 Ok(plan) => Ok(self.priced(set, plan)),
                 Err(error) => Err(self.failed(&error)),
             };
-            self.cache.insert((query, set.to_vec()), priced);
+            self.cache.insert(Key::new(query, set, hidden), priced);
         }
     }
 
@@ -274,18 +339,23 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         &mut self,
         planned: &[PlannedQuery],
         set: &[usize],
+        hidden: &[usize],
     ) -> Vec<Result<Plan, WhatIfError>> {
         let able = set.iter().filter(|at| !self.broken.contains_key(at));
         let add: Vec<IndexDef> = able.map(|&at| self.defs[at].clone()).collect();
+        let hide: Vec<String> = hidden
+            .iter()
+            .map(|&at| self.droppable[at].name.clone())
+            .collect();
         self.n_calls += planned.len() as u64;
-        self.what_if.plan_all(planned, &add, &[]).await
+        self.what_if.plan_all(planned, &add, &hide).await
     }
 
     /// Tries each candidate of a set that failed alone: one that this planner can't make must not take the others with it.
     async fn find_broken(&mut self, planned: &PlannedQuery, set: &[usize]) {
         let mut failed = Vec::new();
         for &at in set {
-            let plans = self.ask(std::slice::from_ref(planned), &[at]).await;
+            let plans = self.ask(std::slice::from_ref(planned), &[at], &[]).await;
             match plans.into_iter().next() {
                 Some(Err(error @ (WhatIfError::Lost(_) | WhatIfError::Budget))) => {
                     self.failed(&error);
@@ -306,6 +376,9 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
                 .iter()
                 .copied()
                 .filter(|&at| plan.uses_index(&self.defs[at].name))
+                .collect(),
+            held: (0..self.droppable.len())
+                .filter(|&at| plan.uses_index(&self.droppable[at].def.name))
                 .collect(),
             plan,
         }
@@ -334,18 +407,38 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
 }
 
 impl<W> Pricer<'_, W> {
-    /// Every set that a plan of this statement uses, with its cost, where that is below `base`.
-    pub(super) fn options(&self, query: usize, base: f64) -> Vec<(Vec<usize>, f64)> {
-        let mut best: BTreeMap<&[usize], f64> = BTreeMap::new();
-        for priced in self.answers(query) {
-            if priced.cost < base && !priced.used.is_empty() {
-                let cost = best.entry(&priced.used).or_insert(priced.cost);
+    /// Every set of candidates and of droppable indexes that a plan of this statement rests on, with its cost, where that is below `base`.
+    pub(super) fn options(&self, query: usize, base: f64) -> Vec<(Rests, f64)> {
+        let mut best: BTreeMap<Rests, f64> = BTreeMap::new();
+        let leans = self.leans.get(&query);
+        let of_query = self.cache.range(Key::base(query)..Key::base(query + 1));
+        for (key, priced) in of_query {
+            let Some(priced) = priced.as_ref().ok().filter(|priced| priced.cost < base) else {
+                continue;
+            };
+            let unseen = leans.into_iter().flatten();
+            let mut held: BTreeSet<usize> = priced.held.iter().copied().collect();
+            held.extend(unseen.filter(|at| !key.hidden.contains(at)));
+            let rests = Rests {
+                used: priced.used.clone(),
+                held: held.into_iter().collect(),
+            };
+            if rests != Rests::default() {
+                let cost = best.entry(rests).or_insert(priced.cost);
                 *cost = cost.min(priced.cost);
             }
         }
-        best.into_iter()
-            .map(|(set, cost)| (set.to_vec(), cost))
-            .collect()
+        best.into_iter().collect()
+    }
+
+    /// Cost with no candidate and none of the droppable indexes; 0 where that was not asked.
+    pub(super) fn dearest(&self, query: usize) -> f64 {
+        let of_query = self.cache.range(Key::base(query)..Key::base(query + 1));
+        of_query
+            .filter(|(key, _)| key.set.is_empty())
+            .filter_map(|(_, priced)| priced.as_ref().ok())
+            .map(|priced| priced.cost)
+            .fold(0.0, f64::max)
     }
 
     /// The cheapest answer whose plan uses nothing outside `set`: the answer for `set` itself, or what is known when the budget ended before it.
@@ -385,7 +478,7 @@ impl<W> Pricer<'_, W> {
 
     /// Lowest cost seen for a statement with candidates, over its cost without.
     pub(super) fn best_ratio(&self, query: usize) -> Option<f64> {
-        let base = self.cache.get(&(query, Vec::new()))?.as_ref().ok()?.cost;
+        let base = self.cache.get(&Key::base(query))?.as_ref().ok()?.cost;
         let with = |priced: &&Priced| !priced.used.is_empty();
         let best = self
             .answers(query)
@@ -395,15 +488,23 @@ impl<W> Pricer<'_, W> {
         (base > 0.0).then_some(best / base)
     }
 
+    /// Answers with all existing indexes in place.
     fn answers(&self, query: usize) -> impl Iterator<Item = &Priced> {
         self.cache
-            .range((query, Vec::new())..(query + 1, Vec::new()))
+            .range(Key::base(query)..Key::base(query + 1))
+            .filter(|(key, _)| key.hidden.is_empty())
             .filter_map(|(_, priced)| priced.as_ref().ok())
     }
 
     /// Calls of a statement in the window.
     pub(super) fn n_calls_of(&self, query: usize) -> f64 {
         self.queries[query].query.n_calls() as f64
+    }
+
+    /// Does `winner`, which carries INCLUDE columns, begin with all of what `other` is, which carries none?
+    pub(super) fn is_plainer(&self, other: usize, winner: usize) -> bool {
+        let (other, winner) = (&self.defs[other], &self.defs[winner]);
+        !winner.include.is_empty() && other.include.is_empty() && winner.covers(other)
     }
 
     /// Name of the table that a candidate is on, as plans show it.

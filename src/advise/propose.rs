@@ -67,7 +67,10 @@ pub(super) fn propose(
             let proposals = of_scan(catalog, scan, &shared, written, query.query.fingerprint);
             let defs = proposals.iter().map(|p| &p.candidate.def);
             of_query.push(defs.flat_map(leads_of).collect::<BTreeSet<Lead>>());
-            for proposal in proposals.into_iter().take(MAX_PER_SCAN) {
+            for mut proposal in proposals.into_iter().take(MAX_PER_SCAN) {
+                if proposal.candidate.reason == Reason::Expression {
+                    proposal.condition = proposal.condition.or_else(|| query.inferred.clone());
+                }
                 let def = &proposal.candidate.def;
                 if exists(catalog, def) {
                     continue;

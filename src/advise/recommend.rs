@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Advice, Options, PricedQuery, Recommendation, WhatIf,
+    Advice, DropCause, Options, PricedDrop, PricedQuery, Recommendation, WhatIf,
     bind::BoundQuery,
     choose::{self, CostTable, Limits, TableIndex, TableQuery},
+    drops::{self, Droppable, MAX_REGRESSION},
     merge::merges,
     name::Names,
     price::Pricer,
@@ -16,7 +17,7 @@ use super::{
     write_cost::Written,
 };
 use crate::{
-    catalog::{Catalog, IndexDef, Relation},
+    catalog::{Catalog, Index, IndexDef, Relation},
     plan::WhatIfKind,
 };
 
@@ -44,15 +45,16 @@ const MIN_REMAINING: f64 = 0.1;
 /// Rounds of dropping what the verified plans don't use; each round only makes the set smaller.
 const MAX_ROUNDS: usize = 4;
 
-/// Prices the proposals, chooses among them, and proves the choice.
+/// Prices the proposals and the drops, chooses among them, and proves the choice. No drops where the planner at hand can't leave out indexes.
 pub(super) async fn priced<W: WhatIf>(
     catalog: &Catalog,
     pricer: &mut Pricer<'_, W>,
     queries: &[BoundQuery<'_>],
     proposals: &mut Vec<Proposal>,
+    droppable: &[Droppable],
     written: &Written,
     options: &Options,
-) -> Verified {
+) -> (Verified, Option<Vec<PricedDrop>>) {
     // by the model, not by what the planner's server has made so far: the order of questions must not depend on earlier ones
     let sizes = table_indexes(catalog, proposals, written, &|_| None);
     price_all(pricer, queries.len(), &sizes).await;
@@ -60,38 +62,80 @@ pub(super) async fn priced<W: WhatIf>(
     let sizes = table_indexes(catalog, proposals, written, &|at| pricer.size_bytes(at));
     let table = cost_table(pricer, &shares, sizes, queries.len());
     price_merges(catalog, pricer, proposals, &table, options).await;
+    let can_hide = drops::price(catalog, pricer, queries, droppable, proposals).await;
+    let droppable = if can_hide { droppable } else { &[] };
     let sizes = table_indexes(catalog, proposals, written, &|at| pricer.size_bytes(at));
     let table = cost_table(pricer, &shares, sizes, queries.len());
+    let unit = share_per_cost(pricer, &shares);
+    let table = drops::with_existing(table, catalog, pricer, proposals, droppable, written, unit);
     let mut limits = Limits {
         min_gain: options.min_saved_share,
         indifference: INDIFFERENCE,
         budget_bytes: options.storage_budget,
-        room: room(catalog, proposals, options),
+        room: room(catalog, proposals, droppable, options),
+        max_regression: Some(MAX_REGRESSION),
     };
     let mut chosen = choose::choose(&table, &limits);
     limits.min_gain *= remaining(&table, &chosen).max(MIN_REMAINING);
     chosen = choose::choose(&table, &limits);
-    drop_marginal(&table, options, &mut chosen);
+    drop_marginal(&table, &limits, options, &mut chosen);
+    let mut verified = BTreeMap::new();
     for _ in 0..MAX_ROUNDS {
-        let verified = verify(pricer, queries, &chosen, &shares).await;
+        let new: Vec<usize> = new_of(&table, &chosen);
+        verified = verify(pricer, queries, &new, &shares).await;
         let kept: Vec<usize> = chosen
             .iter()
             .copied()
-            .filter(|at| {
-                verified.get(at).is_some_and(|served| {
-                    let refines = refines(catalog, &proposals[*at].candidate.def);
-                    let write_cost = table.indexes[*at].write_cost;
-                    is_worth_it(served, write_cost, limits.min_gain, options)
-                        && (!refines || is_worth_refining(served))
-                })
+            .filter(|&at| {
+                table.indexes[at].exists
+                    || verified.get(&at).is_some_and(|served| {
+                        let def = &proposals[at].candidate.def;
+                        let upkeep = net_upkeep(&table, proposals, droppable, &chosen, at);
+                        is_worth_it(served, upkeep, limits.min_gain, options)
+                            && (!refines(catalog, def) || is_worth_refining(served))
+                    })
             })
             .collect();
-        if kept == chosen {
-            return verified;
+        if new_of(&table, &kept) == new {
+            break;
         }
         chosen = kept;
+        table.mend(&limits, &mut chosen);
+        verified.clear();
     }
-    BTreeMap::new()
+    let n = proposals.len();
+    let dropped = (0..droppable.len())
+        .filter(|at| !chosen.contains(&(n + at)))
+        .collect();
+    let drops = drops::verify_drops(catalog, pricer, queries, droppable, &verified, dropped).await;
+    let is_priced = !droppable.is_empty() && pricer.stopped.is_none();
+    (verified, is_priced.then_some(drops))
+}
+
+/// What of a choice is to be created.
+fn new_of(table: &CostTable, chosen: &[usize]) -> Vec<usize> {
+    let is_new = |at: &usize| !table.indexes[*at].exists;
+    chosen.iter().copied().filter(is_new).collect()
+}
+
+/// Upkeep of a new index less that of the existing ones that go for it.
+fn net_upkeep(
+    table: &CostTable,
+    proposals: &[Proposal],
+    droppable: &[Droppable],
+    chosen: &[usize],
+    at: usize,
+) -> f64 {
+    let def = &proposals[at].candidate.def;
+    let spared: f64 = droppable
+        .iter()
+        .enumerate()
+        .filter(|(_, index)| index.cause == DropCause::Replaced && def.covers(&index.def))
+        .map(|(index, _)| proposals.len() + index)
+        .filter(|index| !chosen.contains(index))
+        .map(|index| table.indexes[index].write_cost)
+        .sum();
+    table.indexes[at].write_cost - spared
 }
 
 /// Prices merges of what would be chosen without a budget, for the statements that their parents serve.
@@ -125,7 +169,7 @@ async fn price_merges<W: WhatIf>(
 
 /// Drops indexes that save little which the others don't, least first. Partial ones, small as they are, may stay for half of what is left of a
 /// statement: under LIMIT the planner takes rare rows for evenly spread, and another index's cost for lower than it is.
-fn drop_marginal(table: &CostTable, options: &Options, chosen: &mut Vec<usize>) {
+fn drop_marginal(table: &CostTable, limits: &Limits, options: &Options, chosen: &mut Vec<usize>) {
     loop {
         let is_marginal = |margin: &Margin, at: usize| {
             let index = &table.indexes[at];
@@ -136,13 +180,15 @@ fn drop_marginal(table: &CostTable, options: &Options, chosen: &mut Vec<usize>) 
         };
         let weakest = chosen
             .iter()
-            .map(|&at| (Margin::of(table, chosen, at), at))
+            .filter(|&&at| !table.indexes[at].exists)
+            .map(|&at| (Margin::of(table, limits, chosen, at), at))
             .filter(|(margin, at)| is_marginal(margin, *at))
             .min_by(|(a, at_a), (b, at_b)| a.share.total_cmp(&b.share).then(at_a.cmp(at_b)));
         let Some((_, weakest)) = weakest else {
             return;
         };
         chosen.retain(|&at| at != weakest);
+        table.mend(limits, chosen);
     }
 }
 
@@ -158,18 +204,21 @@ struct Margin {
 }
 
 impl Margin {
-    fn of(table: &CostTable, chosen: &[usize], at: usize) -> Self {
-        let without: Vec<usize> = chosen
+    fn of(table: &CostTable, limits: &Limits, chosen: &[usize], at: usize) -> Self {
+        let mut without: Vec<usize> = chosen
             .iter()
             .copied()
             .filter(|&other| other != at)
             .collect();
+        // what it lets go comes back
+        table.mend(limits, &mut without);
+        let existing = table.existing();
         let mut margin = Self::default();
         for query in table.queries.iter().filter(|query| query.base > 0.0) {
             let rest = query.cost(&without);
             let saved = rest - query.cost(chosen);
             margin.share += query.weight * saved;
-            margin.of_base = margin.of_base.max(saved / query.base);
+            margin.of_base = margin.of_base.max(saved / query.cost(&existing));
             margin.of_rest = margin.of_rest.max(saved / rest);
         }
         margin
@@ -178,10 +227,11 @@ impl Margin {
 
 /// Share of all time that is left with these indexes.
 fn remaining(table: &CostTable, chosen: &[usize]) -> f64 {
+    let existing = table.existing();
     let saved = table
         .queries
         .iter()
-        .map(|query| query.weight * (query.base - query.cost(chosen)));
+        .map(|query| query.weight * (query.cost(&existing) - query.cost(chosen)));
     1.0 - saved.sum::<f64>()
 }
 
@@ -241,7 +291,12 @@ fn cost_table<W: WhatIf>(
             Some(base) => TableQuery {
                 weight: shares[at] * pricer.explained(at) / base.cost,
                 base: base.cost,
-                options: pricer.options(at, base.cost),
+                options: pricer
+                    .options(at, base.cost)
+                    .into_iter()
+                    .filter(|(rests, _)| !rests.used.is_empty())
+                    .map(|(rests, cost)| (rests.used, cost))
+                    .collect(),
             },
             None => TableQuery::default(),
         })
@@ -250,7 +305,11 @@ fn cost_table<W: WhatIf>(
     for index in &mut indexes {
         index.write_cost *= unit;
     }
-    CostTable { queries, indexes }
+    CostTable {
+        queries,
+        indexes,
+        guards: Vec::new(),
+    }
 }
 
 /// Sizes and upkeep of the proposals, upkeep in planner units.
@@ -280,6 +339,7 @@ fn table_indexes(
                     write_cost: written.cost(relation, def, proposal.selectivity),
                     table,
                     plain: plain_of(proposals, def),
+                    exists: false,
                 }
             };
             catalog.relation(&def.table).map(facts).unwrap_or_default()
@@ -302,7 +362,12 @@ fn plain_of(proposals: &[Proposal], def: &IndexDef) -> Option<usize> {
 }
 
 /// How many indexes each table may still have, by the position that `table_indexes` gives it.
-fn room(catalog: &Catalog, proposals: &[Proposal], options: &Options) -> Vec<usize> {
+fn room(
+    catalog: &Catalog,
+    proposals: &[Proposal],
+    droppable: &[Droppable],
+    options: &Options,
+) -> Vec<usize> {
     let Some(most) = options.max_indexes_per_table else {
         return Vec::new();
     };
@@ -314,8 +379,13 @@ fn room(catalog: &Catalog, proposals: &[Proposal], options: &Options) -> Vec<usi
         }
     }
     let n_now = |name| catalog.relation(name).map_or(0, |r| r.indexes.len());
+    let n_free = |name: &crate::catalog::RelationName| {
+        let on_table = droppable.iter().filter(|index| index.def.table == *name);
+        on_table.count()
+    };
+    // what may go is counted by the search; where the bound is broken already, a drop still makes room for one
     seen.into_iter()
-        .map(|name| most.saturating_sub(n_now(name)))
+        .map(|name| (most.saturating_sub(n_now(name) - n_free(name))).max(n_free(name)))
         .collect()
 }
 
@@ -347,6 +417,7 @@ pub(super) fn recommendations<W: WhatIf>(
     proposals: &[Proposal],
     written: &Written,
     verified: Verified,
+    drops: Option<&[PricedDrop]>,
 ) -> Vec<Recommendation> {
     let mut names = Names::new(catalog);
     let mut ranked: Vec<(f64, Recommendation)> = verified
@@ -362,7 +433,7 @@ pub(super) fn recommendations<W: WhatIf>(
                 Recommendation {
                     size_bytes: bytes(pricer.size_bytes(at), relation, proposal),
                     write_cost: written.cost(relation, &def, proposal.selectivity),
-                    replaces: replaced(relation, &def),
+                    replaces: replaced(relation, &def, drops),
                     reason: proposal.candidate.reason,
                     queries: priced_queries(queries, served),
                     extension: proposal.candidate.extension.clone(),
@@ -401,13 +472,20 @@ fn priced_queries(queries: &[BoundQuery<'_>], mut served: Vec<Served>) -> Vec<Pr
         .collect()
 }
 
-/// Existing indexes that the new one makes redundant; those that carry constraints stay.
-fn replaced(relation: &Relation, def: &crate::catalog::IndexDef) -> Vec<String> {
+/// Existing indexes that the new one makes redundant; those that carry constraints stay, and those that the prices speak for.
+fn replaced(relation: &Relation, def: &IndexDef, drops: Option<&[PricedDrop]>) -> Vec<String> {
+    let may_go = |name: &String| {
+        drops.is_none_or(|drops| {
+            let priced = drops.iter().find(|drop| drop.index == *name);
+            priced.is_some_and(|drop| drop.is_dropped && drop.cause == DropCause::Replaced)
+        })
+    };
     relation
         .indexes
         .iter()
-        .filter(|index| !index.is_load_bearing() && def.covers(&index.def))
-        .map(|index| format!("{}.{}", index.def.table.schema, index.def.name))
+        .filter(|index| index.valid && !index.is_load_bearing() && def.covers(&index.def))
+        .map(Index::full_name)
+        .filter(may_go)
         .collect()
 }
 

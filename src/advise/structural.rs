@@ -59,8 +59,10 @@ pub(super) fn verified(
                 write_cost: 0.0,
                 table: 0,
                 plain: None,
+                exists: false,
             })
             .collect(),
+        guards: Vec::new(),
     };
     let limits = Limits {
         min_gain: options.min_saved_share,

@@ -45,7 +45,7 @@ pub(super) async fn price_all<W: WhatIf>(
     }
 }
 
-/// Candidates that a winner may have hidden: for the same statement, on the same table, and much smaller.
+/// Candidates that a winner may have hidden: for the same statement, on the same table, and much smaller, or the winner without what it carries.
 fn rivals<W: WhatIf>(
     pricer: &Pricer<'_, W>,
     queries: &[usize],
@@ -59,7 +59,9 @@ fn rivals<W: WhatIf>(
             let both = |query: &&usize| {
                 pricer.applies[at].contains(query) && pricer.applies[winner].contains(query)
             };
-            sizes[at].rank_bytes as f64 <= RIVAL_SIZE * sizes[winner].rank_bytes as f64
+            let is_smaller =
+                sizes[at].rank_bytes as f64 <= RIVAL_SIZE * sizes[winner].rank_bytes as f64;
+            (is_smaller || pricer.is_plainer(at, winner))
                 && queries.iter().any(|query| both(&query))
         });
         if is_rival && !winners.contains(&at) {

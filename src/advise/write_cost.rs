@@ -34,11 +34,12 @@ pub(super) struct Written {
 }
 
 #[derive(Debug)]
-struct Write {
+pub(super) struct Write {
     relation: RelationName,
     /// Columns set; `None` for an INSERT, which writes every index.
-    set: Option<Vec<String>>,
-    n_rows: f64,
+    pub(super) set: Option<Vec<String>>,
+    pub(super) n_rows: f64,
+    pub(super) total_ms: f64,
 }
 
 impl Written {
@@ -51,11 +52,19 @@ impl Written {
                 relation: relation.name.clone(),
                 set: (shape.kind != StatementKind::Insert).then(|| shape.written_columns.clone()),
                 n_rows: rows_written(query, shape),
+                total_ms: query.total_ms(),
             })
         });
         Self {
             writes: writes.collect(),
         }
+    }
+
+    /// The statements that write a table.
+    pub(super) fn on<'w>(&'w self, relation: &'w RelationName) -> impl Iterator<Item = &'w Write> {
+        self.writes
+            .iter()
+            .filter(move |write| write.relation == *relation)
     }
 
     /// Does an UPDATE of the workload set this column?
@@ -90,7 +99,7 @@ impl Written {
 }
 
 /// Entries that one row makes: an element each in GIN, next to none in BRIN.
-fn entries_per_row(relation: &Relation, def: &IndexDef) -> f64 {
+pub(super) fn entries_per_row(relation: &Relation, def: &IndexDef) -> f64 {
     match def.method.as_str() {
         "gin" => {
             let widths = def.keys.iter().map(|key| {
@@ -128,7 +137,7 @@ fn rows_written(query: &Query, shape: &QueryShape) -> f64 {
 }
 
 /// Columns whose change makes an index entry change: keys, INCLUDE, and those that its expressions and predicate name.
-fn stored_columns<'r>(relation: &'r Relation, def: &IndexDef) -> BTreeSet<&'r str> {
+pub(super) fn stored_columns<'r>(relation: &'r Relation, def: &IndexDef) -> BTreeSet<&'r str> {
     let mut texts: Vec<String> = def
         .keys
         .iter()

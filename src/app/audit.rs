@@ -331,6 +331,7 @@ async fn advice<W: WhatIf>(
         min_calls: judging.settings.min_calls,
         storage_budget: judging.bounds.storage_budget,
         max_indexes_per_table: judging.bounds.max_indexes_per_table,
+        min_window_days: judging.settings.min_window_days,
         ..advise::Options::default()
     };
     let _shown = spinner.follow(PRICING, Arc::clone(&options.asked));

@@ -9,6 +9,7 @@ mod index_sql;
 pub mod planner;
 mod relation;
 mod settings;
+mod superfluous;
 mod usage;
 
 pub use connections::{BackendGroup, Connections, DatabaseSessions, IdleBackend};
@@ -18,6 +19,7 @@ pub use relation::{
     Column, ColumnStats, ForeignKey, Persistence, Relation, RelationKind, RelationName,
 };
 pub use settings::{ExtensionInfo, ServerFacts, Setting, Standby};
+pub use superfluous::{MAX_SIZE_FACTOR, Supersedes};
 pub use usage::{IndexUsage, StatsWindow, TableUsage};
 
 use serde::{Deserialize, Serialize};

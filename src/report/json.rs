@@ -146,6 +146,8 @@ struct ImpactEntry {
     n_calls: u64,
     total_time_ms: f64,
     saved_time_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved_interval_ms: Option<(f64, f64)>,
     saved_ms_per_day: f64,
     saved_share: f64,
     basis: ImpactBasis,
@@ -272,6 +274,7 @@ impl<'a> From<&'a Finding> for FindingEntry<'a> {
                 n_calls: impact.n_calls,
                 total_time_ms: impact.total_time_ms,
                 saved_time_ms: impact.saved_time_ms,
+                saved_interval_ms: impact.saved_interval_ms,
                 saved_ms_per_day: impact.saved_ms_per_day(),
                 saved_share: impact.saved_share,
                 basis: impact.basis,

@@ -161,7 +161,18 @@ fn saving(finding: &Finding) -> Option<String> {
         ImpactBasis::PlannerOnly => "by the planner's estimate alone".to_owned(),
         ImpactBasis::None => round_trip(&finding.evidence),
     };
-    Some(format!("saves about {saved}{share} ({basis})"))
+    let bounds = impact
+        .saved_interval_ms
+        .filter(|_| impact.saved_share > 0.0);
+    let bounds = bounds.map_or_else(String::new, |(least, most)| {
+        let of_all = |ms: f64| figures::share(ms / impact.saved_time_ms * impact.saved_share);
+        format!(
+            "; {} to {} in four of five cases",
+            of_all(least),
+            of_all(most)
+        )
+    });
+    Some(format!("saves about {saved}{share} ({basis}{bounds})"))
 }
 
 /// How often, in how many bursts.

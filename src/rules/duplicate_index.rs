@@ -2,9 +2,12 @@
 
 use super::{
     Audit, Example, Expect, Need, Rule,
-    stored_index::{self, Claim, Drops, Supersedes, full_name, superseded_by},
+    stored_index::{self, Claim, Drops},
 };
-use crate::finding::{Confidence, Finding, Severity, figures};
+use crate::{
+    catalog::Supersedes,
+    finding::{Confidence, Finding, Severity, figures},
+};
 
 pub(super) static RULE: Rule = Rule {
     id: "duplicate-index",
@@ -64,7 +67,7 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for relation in stored_index::indexed_relations(audit) {
         for index in &relation.indexes {
-            let Some((other, Supersedes::Duplicate)) = superseded_by(relation, index) else {
+            let Some((other, Supersedes::Duplicate)) = relation.superseded_by(index) else {
                 continue;
             };
             let claim = Claim {
@@ -84,7 +87,7 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
                     "{} answers every query that {} does; remove the declaration from the model as well",
                     other.def.name, index.def.name
                 ),
-                instead: vec![full_name(other)],
+                instead: vec![other.full_name()],
                 facts: Vec::new(),
                 drops: Drops::Yes,
             };

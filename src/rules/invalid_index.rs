@@ -1,10 +1,6 @@
 //! `invalid-index`: an index that failed to build, costs writes and answers nothing.
 
-use super::{
-    Audit, Example, Expect, Need, Rule,
-    recommended::keys_in_words,
-    stored_index::{self, full_name},
-};
+use super::{Audit, Example, Expect, Need, Rule, recommended::keys_in_words, stored_index};
 use crate::{
     catalog::{Build, Index, Relation, RelationKind},
     finding::{
@@ -83,7 +79,7 @@ fn finding(relation: &Relation, index: &Index) -> Finding {
         subject: Subject {
             relation: Some(relation.name.clone()),
             columns: keys_in_words(&index.def),
-            index: Some(full_name(index)),
+            index: Some(index.full_name()),
             ..Subject::default()
         },
         message: format!(

@@ -1,6 +1,6 @@
 //! `missing-partial-index`: an index over the few rows that a constant condition keeps.
 
-use super::{Example, Expect, Need, Rule, recommended};
+use super::{Example, Expect, Need, Rule, conditional, recommended};
 use crate::{advise::Reason, finding::Severity};
 
 pub(super) static RULE: Rule = Rule {
@@ -14,7 +14,11 @@ pub(super) static RULE: Rule = Rule {
         Need::Statements,
         Need::HelpedBy(&[Need::Prices, Need::ColumnStatistics, Need::Values]),
     ],
-    check: |audit| recommended::findings(audit, "missing-partial-index", Reason::Partial),
+    check: |audit| {
+        let mut findings = recommended::findings(audit, RULE.id, Reason::Partial);
+        findings.extend(conditional::findings(audit, RULE.id));
+        findings
+    },
 };
 
 const DOCS: &str = "\
@@ -28,7 +32,8 @@ is one of at most 100 values of its column and half as frequent as their average
 a full one of equal gain. Where the value reached the server as a parameter, the finding says so and its confidence is low: a generic plan can't use the index.
 
 **When it is wrong.** When the condition's value changes with the product; when pg_stat_statements alone is read, literals are not visible and conditions \
-with values are not proposed (a query log decides).
+with values are not proposed. For a statement that nothing else serves and that such an index would make twice as cheap under a rare value of its column, a finding of low confidence \
+without a migration says so: it needs the predicate as a literal, and a query log decides.
 
 **References.** PostgreSQL documentation, chapter 11.8 (partial indexes).";
 

@@ -3,6 +3,7 @@
 mod application_stall;
 mod budget_exceeded;
 mod clients;
+mod conditional;
 mod connection_churn;
 mod connection_leak;
 mod dead_rows;

@@ -129,6 +129,7 @@ fn finding(audit: &Audit<'_>, loads: &Loads, query: &Query, priced: &PricedCondi
         impact: Impact {
             n_calls: query.n_calls(),
             total_time_ms: query.total_ms(),
+            saved_interval_ms: None,
             saved_time_ms: query.total_ms() * saved,
             saved_share: if has_times { share * saved } else { 0.0 },
             basis: if has_times {

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Audit, Example, Expect, Need, Rule,
-    recommended::keys_in_words,
-    stored_index::{self, full_name},
-};
+use super::{Audit, Example, Expect, Need, Rule, recommended::keys_in_words, stored_index};
 use crate::{
     advise::unused_name,
     catalog::{Build, Catalog, Index, IndexDef, Relation, RelationKind},
@@ -292,7 +288,7 @@ fn finding(catalog: &Catalog, relation: &Relation, hot: &Hot<'_>) -> Finding {
         subject: Subject {
             relation: Some(relation.name.clone()),
             columns: keys_in_words(&index.def),
-            index: Some(full_name(index)),
+            index: Some(index.full_name()),
             ..Subject::default()
         },
         message: format!(

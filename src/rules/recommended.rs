@@ -3,7 +3,7 @@
 use super::{Audit, stale_statistics::Staleness};
 use crate::{
     advise::{PricedQuery, Reason, Recommendation},
-    catalog::{Build, Catalog, IndexDef, KeyTarget, Relation, RelationKind},
+    catalog::{Build, Catalog, Index, IndexDef, KeyTarget, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactBasis, ImpactSource, IndexChange,
         IndexEvidence, QueryCost, Remedy, RemedyKind, Severity, Subject, figures,
@@ -19,6 +19,11 @@ pub(super) const HEAVY_SHARE: f64 = 0.01;
 
 /// Share of its cost that the heaviest statement must save for high confidence: half the cost is far beyond the planner's errors.
 const SURE_GAIN: f64 = 0.5;
+
+/// What is left of a statement with a new index is at most so many times what the planner's cost ratio says, and so many ms more, in nine of
+/// ten cases (`benches/README.md`, "Intervals").
+const REMAINDER_FACTOR: f64 = 2.0;
+const REMAINDER_MS: f64 = 0.2;
 
 /// Findings of one rule: one for each recommendation of its kind.
 pub(super) fn findings(audit: &Audit<'_>, rule: &'static str, reason: Reason) -> Vec<Finding> {
@@ -53,9 +58,9 @@ fn finding(
         },
         message: message(recommendation, &served),
         impact: served.impact(audit, recommendation),
-        evidence: Evidence::Index(evidence(recommendation, &served)),
+        evidence: Evidence::Index(evidence(audit, recommendation, &served)),
         locations: Vec::new(),
-        remedy: remedy(catalog, recommendation),
+        remedy: remedy(audit, catalog, recommendation),
     }
 }
 
@@ -89,6 +94,23 @@ impl<'a> Served<'a> {
         }
     }
 
+    /// What is really saved, in four of five cases: what is left of a statement is as a rule much less than the planner's cost ratio (pages that are
+    /// cached cost it as much as pages that are read), and seldom more than [`REMAINDER_FACTOR`] times that.
+    fn saved_interval_ms(&self) -> (f64, f64) {
+        let mut bounds = (0.0, 0.0);
+        for (query, priced) in &self.queries {
+            let total_ms = query.total_ms();
+            let left = priced.cost_after / priced.cost_before.max(f64::MIN_POSITIVE);
+            // the index's part of it, and the part of the time that the plan accounts for
+            let part = priced.saved_fraction / (1.0 - left).max(f64::MIN_POSITIVE);
+            let floor_ms = REMAINDER_MS * query.n_calls() as f64;
+            let least = total_ms * part * (1.0 - REMAINDER_FACTOR * left) - floor_ms;
+            bounds.0 += least.max(0.0);
+            bounds.1 += total_ms * part.min(1.0);
+        }
+        bounds
+    }
+
     fn impact(&self, audit: &Audit<'_>, recommendation: &Recommendation) -> Impact {
         let saved_ms =
             |(query, priced): &(&Query, &PricedQuery)| query.total_ms() * priced.saved_fraction;
@@ -108,6 +130,7 @@ impl<'a> Served<'a> {
                 0.0
             },
             saved_share: if is_known { self.saved_share } else { 0.0 },
+            saved_interval_ms: is_known.then(|| self.saved_interval_ms()),
             basis,
             source: heaviest.map_or(ImpactSource::Log, source_of),
             window_s: heaviest.map_or(0.0, |query| {
@@ -227,7 +250,11 @@ pub(super) fn keys_in_words(def: &IndexDef) -> Vec<String> {
         .collect()
 }
 
-fn evidence(recommendation: &Recommendation, served: &Served<'_>) -> IndexEvidence {
+fn evidence(
+    audit: &Audit<'_>,
+    recommendation: &Recommendation,
+    served: &Served<'_>,
+) -> IndexEvidence {
     let queries = served
         .queries
         .iter()
@@ -248,11 +275,35 @@ fn evidence(recommendation: &Recommendation, served: &Served<'_>) -> IndexEviden
         size_bytes: recommendation.size_bytes,
         write_cost: recommendation.write_cost,
         replaces: recommendation.replaces.clone(),
-        ..IndexEvidence::default()
+        facts: write_facts(audit, recommendation),
     }
 }
 
-fn remedy(catalog: &Catalog, recommendation: &Recommendation) -> Remedy {
+/// What all new indexes of the table do to the statements that write it.
+fn write_facts(
+    audit: &Audit<'_>,
+    recommendation: &Recommendation,
+) -> serde_json::Map<String, serde_json::Value> {
+    let mut effects = audit.advice.write_effects.iter();
+    let effect = effects.find(|effect| effect.relation == recommendation.def.table);
+    let Some(effect) = effect else {
+        return serde_json::Map::new();
+    };
+    let figures = [
+        ("hot_share_before", effect.hot_share_before),
+        ("hot_share_after", effect.hot_share_after),
+        ("writes_take_times", effect.slowdown),
+    ];
+    figures
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let rounded = (value? * 1_000.0).round() / 1_000.0;
+            Some((name.to_owned(), rounded.into()))
+        })
+        .collect()
+}
+
+fn remedy(audit: &Audit<'_>, catalog: &Catalog, recommendation: &Recommendation) -> Remedy {
     let def = &recommendation.def;
     let relation = catalog.relation(&def.table);
     let is_partitioned = relation.is_some_and(|r| r.kind == RelationKind::PartitionedTable);
@@ -267,13 +318,45 @@ fn remedy(catalog: &Catalog, recommendation: &Recommendation) -> Remedy {
         .unwrap_or_default();
     change.extension.clone_from(&recommendation.extension);
     change.size_bytes = Some(recommendation.size_bytes);
+    let mut sql = vec![format!("{};", def.create_sql(build))];
+    let mut changes = vec![change];
+    for old in priced_away(audit, relation, recommendation) {
+        let mut drop = IndexChange::drop(old.def.clone(), old.full_definition.clone());
+        drop.size_bytes = Some(old.size_bytes);
+        sql.push(format!(
+            "DROP INDEX CONCURRENTLY {};",
+            old.def.qualified_name_sql()
+        ));
+        changes.push(drop);
+    }
     Remedy {
-        kind: RemedyKind::CreateIndex,
-        sql: Some(format!("{};", def.create_sql(build))),
+        kind: match changes.len() {
+            1 => RemedyKind::CreateIndex,
+            _ => RemedyKind::ReplaceIndex,
+        },
+        sql: Some(sql.join("\n")),
         hint: hint(recommendation, relation, is_partitioned),
-        changes: vec![change],
+        changes,
         ..Remedy::default()
     }
+}
+
+/// The existing indexes whose place it takes, no statement of the workload the worse for it.
+fn priced_away<'r>(
+    audit: &Audit<'_>,
+    relation: Option<&'r Relation>,
+    recommendation: &Recommendation,
+) -> Vec<&'r Index> {
+    let indexes = relation.map_or(&[][..], |relation| &relation.indexes);
+    let is_priced = |index: &&Index| {
+        let name = index.full_name();
+        let drops = &audit.advice.drops;
+        recommendation.replaces.contains(&name)
+            && drops
+                .iter()
+                .any(|drop| drop.index == name && drop.is_dropped)
+    };
+    indexes.iter().filter(is_priced).collect()
 }
 
 fn hint(

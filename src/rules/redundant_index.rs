@@ -2,9 +2,12 @@
 
 use super::{
     Audit, Example, Expect, Need, Rule,
-    stored_index::{self, Claim, Drops, Supersedes, full_name, superseded_by},
+    stored_index::{self, Claim, Drops},
 };
-use crate::finding::{Confidence, Finding, Severity, figures};
+use crate::{
+    catalog::Supersedes,
+    finding::{Confidence, Finding, Severity, figures},
+};
 
 pub(super) static RULE: Rule = Rule {
     id: "redundant-index",
@@ -15,9 +18,6 @@ pub(super) static RULE: Rule = Rule {
     needs: &[Need::Catalog],
     check,
 };
-
-/// A covering index larger by this factor is no replacement: scans of the short one read that many times fewer pages.
-const MAX_SIZE_FACTOR: u64 = 4;
 
 const DOCS: &str = "\
 **What it finds.** A valid b-tree `(a)` beside `(a, b)` with the same predicate: whatever the first answers, the second does.
@@ -60,10 +60,10 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for relation in stored_index::indexed_relations(audit) {
         for index in &relation.indexes {
-            let Some((other, Supersedes::Prefix)) = superseded_by(relation, index) else {
+            let Some((other, Supersedes::Prefix)) = relation.superseded_by(index) else {
                 continue;
             };
-            if other.size_bytes > index.size_bytes.saturating_mul(MAX_SIZE_FACTOR) {
+            if other.is_much_larger_than(index) {
                 continue;
             }
             let claim = Claim {
@@ -84,7 +84,7 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
                     "{} answers every query that {} does",
                     other.def.name, index.def.name
                 ),
-                instead: vec![full_name(other)],
+                instead: vec![other.full_name()],
                 facts: Vec::new(),
                 drops: Drops::Yes,
             };

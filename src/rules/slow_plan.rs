@@ -168,6 +168,7 @@ fn finding(audit: &Audit<'_>, loads: &Loads, one: &Reviewed<'_>) -> Option<Findi
         impact: Impact {
             n_calls: query.n_calls(),
             total_time_ms: query.total_ms(),
+            saved_interval_ms: None,
             saved_time_ms: query.total_ms() * wasted,
             saved_share: share * wasted,
             basis: if !first.kind.is_waste() {

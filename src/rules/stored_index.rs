@@ -5,6 +5,7 @@ use super::{
     recommended::{HEAVY_SHARE, keys_in_words},
 };
 use crate::{
+    advise::PricedDrop,
     catalog::{Index, Relation, RelationKind},
     finding::{
         Confidence, Evidence, Finding, Impact, ImpactSource, IndexChange, IndexEvidence, Remedy,
@@ -35,47 +36,6 @@ pub(super) fn indexed_relations<'a>(audit: &Audit<'a>) -> impl Iterator<Item = &
     })
 }
 
-/// `schema.name` of an index.
-pub(super) fn full_name(index: &Index) -> String {
-    format!("{}.{}", index.def.table.schema, index.def.name)
-}
-
-/// The index that makes `index` superfluous, and whether it is the same thing under another name. Both are valid, `index` carries no
-/// constraint; of two equal ones the one that is used more stays, then the one with the lesser name.
-pub(super) fn superseded_by<'r>(
-    relation: &'r Relation,
-    index: &Index,
-) -> Option<(&'r Index, Supersedes)> {
-    if !index.valid || index.is_load_bearing() {
-        return None;
-    }
-    let others = || {
-        relation
-            .indexes
-            .iter()
-            .filter(|other| other.valid && other.def.name != index.def.name)
-    };
-    let twin = others().find(|other| {
-        let stays = other.is_load_bearing()
-            || (other.usage.n_scans, std::cmp::Reverse(&other.def.name))
-                > (index.usage.n_scans, std::cmp::Reverse(&index.def.name));
-        stays && other.def.covers(&index.def) && index.def.covers(&other.def)
-    });
-    let wider =
-        || others().find(|other| other.def.covers(&index.def) && !index.def.covers(&other.def));
-    twin.map(|other| (other, Supersedes::Duplicate))
-        .or_else(|| wider().map(|other| (other, Supersedes::Prefix)))
-}
-
-/// Why an index is superfluous.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Supersedes {
-    /// The other index is the same.
-    Duplicate,
-    /// The other index begins with its keys.
-    Prefix,
-}
-
 /// What a rule says about an index.
 pub(super) struct Claim<'a> {
     pub(super) rule: &'static str,
@@ -92,6 +52,12 @@ pub(super) struct Claim<'a> {
     pub(super) drops: Drops,
 }
 
+/// What the workload costs without an index, where it was priced.
+pub(super) fn priced_drop<'a>(audit: &Audit<'a>, index: &Index) -> Option<&'a PricedDrop> {
+    let name = index.full_name();
+    audit.advice.drops.iter().find(|drop| drop.index == name)
+}
+
 /// Whether a finding carries the drop, or only the news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drops {
@@ -102,7 +68,10 @@ pub(super) enum Drops {
 }
 
 impl Claim<'_> {
-    pub(super) fn finding(self, audit: &Audit<'_>) -> Finding {
+    pub(super) fn finding(mut self, audit: &Audit<'_>) -> Finding {
+        if let Some(priced) = priced_drop(audit, self.index) {
+            self.heed(audit, priced);
+        }
         let index = self.index;
         let window = audit
             .snapshot
@@ -123,7 +92,7 @@ impl Claim<'_> {
             subject: Subject {
                 relation: Some(self.relation.name.clone()),
                 columns: keys_in_words(&index.def),
-                index: Some(full_name(index)),
+                index: Some(index.full_name()),
                 ..Subject::default()
             },
             message: self.message,
@@ -141,6 +110,32 @@ impl Claim<'_> {
             locations: Vec::new(),
             remedy: drop_remedy(self.relation, index, self.hint, self.drops),
         }
+    }
+}
+
+impl Claim<'_> {
+    /// Takes in what the workload costs without it; where a statement suffers, it stays.
+    fn heed(&mut self, audit: &Audit<'_>, priced: &PricedDrop) {
+        self.facts
+            .push(("n_statements_priced", priced.n_statements.into()));
+        if let Some((_, ratio)) = priced.worst {
+            let rounded = (ratio * 1_000.0).round() / 1_000.0;
+            self.facts.push(("worst_cost_ratio", rounded.into()));
+        }
+        if priced.is_dropped {
+            return;
+        }
+        let statement = priced.worst.as_ref().and_then(|(fingerprint, ratio)| {
+            let query = audit.snapshot.workload.query(*fingerprint)?;
+            (*ratio > 1.0).then(|| format!("{ratio:.1} times as much without it: {}", query.text))
+        });
+        self.message.push_str(match statement {
+            Some(_) => ", but a statement would cost more without it: it stays",
+            None => ", but not enough speaks for dropping it: it stays",
+        });
+        self.hint = statement.map_or_else(String::new, |text| format!("a statement costs {text}"));
+        (self.severity, self.confidence) = (Severity::Info, Confidence::Low);
+        self.drops = Drops::NotYet;
     }
 }
 

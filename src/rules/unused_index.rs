@@ -2,13 +2,22 @@
 
 use super::{
     Audit, Example, Expect, Need, Rule,
-    stored_index::{self, Claim, Drops, superseded_by},
+    stored_index::{self, Claim, Drops},
 };
 use crate::{
     catalog::{Catalog, Index, KeyTarget, Relation},
-    finding::{Confidence, Finding, Severity, figures},
-    sql::shape::{Comparison, Target},
+    finding::{Confidence, Finding, Remedy, RemedyKind, Severity, figures},
+    sql::{
+        quote_identifier,
+        shape::{Comparison, Target},
+    },
 };
+
+/// First version with statistics on expressions.
+const EXPRESSION_STATISTICS: u32 = 140_000;
+
+/// Longest name that Postgres keeps, bytes.
+const MAX_NAME_BYTES: usize = 63;
 
 pub(super) static RULE: Rule = Rule {
     id: "unused-index",
@@ -19,9 +28,6 @@ pub(super) static RULE: Rule = Rule {
     needs: &[Need::Catalog, Need::UsageCounters],
     check,
 };
-
-/// Size from which an unused index is worth a finding, bytes: below it, dropping changes nothing that anybody would notice.
-const MIN_SIZE_BYTES: u64 = 1 << 20;
 
 const DOCS: &str = "\
 **What it finds.** Valid indexes of 1 MiB or more with `idx_scan = 0` on tables that are in use.
@@ -34,7 +40,9 @@ days were seen, and carries no migration. Indexes of constraints (primary key, u
 those that another rule calls duplicate or redundant are never named. It is a warning where writes to the table take 1 % of the database's time or more, else info.
 
 **When it is wrong.** A yearly report; a standby behind a pooler or in another cluster that answers the reads; an index made yesterday on a server with old counters; an expression index, whose statistics the \
-planner uses even if nobody scans it (its finding has low confidence and no migration).
+planner uses even if nobody scans it. Where a planner could be asked, every statement on the table is priced without the index: one that costs more than a tenth more keeps it; where \
+estimates change without it, CREATE STATISTICS on the expression is the remedy, and the drop comes after; where nothing changes, it is dropped like any other. Unpriced, its finding has low \
+confidence and no migration.
 
 **References.** PostgreSQL documentation, 27.2 (pg_stat_all_indexes).";
 
@@ -70,9 +78,15 @@ fn check(audit: &Audit<'_>) -> Vec<Finding> {
         for index in relation
             .indexes
             .iter()
-            .filter(|index| is_unused(relation, index))
+            .filter(|index| relation.is_unused(index))
         {
-            findings.push(claim(audit, catalog, relation, index).finding(audit));
+            let mut finding = claim(audit, catalog, relation, index).finding(audit);
+            let feeds = stored_index::priced_drop(audit, index)
+                .is_some_and(|drop| !drop.feeds_estimates.is_empty());
+            if let Some(remedy) = statistics_first(catalog, index).filter(|_| feeds) {
+                finding.remedy = remedy;
+            }
+            findings.push(finding);
         }
     }
     findings
@@ -85,28 +99,6 @@ fn is_in_use(relation: &Relation) -> bool {
         > 0
 }
 
-fn is_unused(relation: &Relation, index: &Index) -> bool {
-    index.valid
-        && index.usage.n_scans == 0
-        && index.size_bytes >= MIN_SIZE_BYTES
-        && !index.is_load_bearing()
-        && relation.partition_leaves.is_empty()
-        && superseded_by(relation, index).is_none()
-        && !serves_foreign_key(relation, index)
-}
-
-/// Its first keys are a foreign key's columns: the parent's DELETE looks rows up through it.
-fn serves_foreign_key(relation: &Relation, index: &Index) -> bool {
-    let keys = index.def.key_columns();
-    relation.foreign_keys.iter().any(|key| {
-        keys.len() >= key.columns.len()
-            && key
-                .columns
-                .iter()
-                .all(|column| keys[..key.columns.len()].contains(&column.as_str()))
-    })
-}
-
 fn claim<'a>(
     audit: &Audit<'_>,
     catalog: &Catalog,
@@ -115,14 +107,12 @@ fn claim<'a>(
 ) -> Claim<'a> {
     let days = catalog.server.stats_window.days();
     let n_standbys = catalog.server.n_unseen();
-    let is_expression = index
-        .def
-        .keys
-        .iter()
-        .any(|key| matches!(key.target, KeyTarget::Expression(_)));
+    let is_expression = index.feeds_statistics();
     let has_window =
         catalog.server.stats_window.since_us.is_some() && days >= audit.settings.min_window_days;
-    let is_proven = has_window && n_standbys == 0 && !is_expression;
+    let priced = stored_index::priced_drop(audit, index);
+    let feeds = is_expression && priced.is_none_or(|drop| !drop.feeds_estimates.is_empty());
+    let is_proven = has_window && n_standbys == 0 && !feeds;
     let mut hints: Vec<String> = useless_pattern(audit, relation, index)
         .into_iter()
         .collect();
@@ -150,7 +140,7 @@ fn claim<'a>(
             "a standby and its primary count their own scans: name the others with --replica URL"
                 .to_owned(),
         );
-    } else if is_expression {
+    } else if feeds {
         hints.push("ANALYZE keeps statistics for its expression, which the planner may use: CREATE STATISTICS on the expression before dropping it".to_owned());
     }
     Claim {
@@ -176,6 +166,44 @@ fn claim<'a>(
         ],
         drops: if is_proven { Drops::Yes } else { Drops::NotYet },
     }
+}
+
+/// An expression's statistics by themselves, for an index whose own ones the planner uses. From version 14.
+fn statistics_first(catalog: &Catalog, index: &Index) -> Option<Remedy> {
+    if catalog.server.version_num < EXPRESSION_STATISTICS {
+        return None;
+    }
+    let expressions: Vec<&str> = index
+        .def
+        .keys
+        .iter()
+        .filter_map(|key| match &key.target {
+            KeyTarget::Expression(text) => Some(text.as_str()),
+            KeyTarget::Column(_) => None,
+        })
+        .collect();
+    // several expressions in one object would be statistics of their combinations
+    let [expression] = expressions.as_slice() else {
+        return None;
+    };
+    let table = &index.def.table;
+    let name = format!("{}_stats", index.def.name);
+    if name.len() > MAX_NAME_BYTES {
+        return None;
+    }
+    Some(Remedy {
+        kind: RemedyKind::CreateStatistics,
+        sql: Some(format!(
+            "CREATE STATISTICS {}.{} ON ({expression}) FROM {};",
+            quote_identifier(&table.schema),
+            quote_identifier(&name),
+            table.to_sql()
+        )),
+        hint: format!(
+            "estimates come from the statistics that ANALYZE keeps for the index: create these, ANALYZE {table}, audit again, then drop it"
+        ),
+        ..Remedy::default()
+    })
 }
 
 fn window_in_words(days: f64) -> String {

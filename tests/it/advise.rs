@@ -486,3 +486,59 @@ async fn size_of(database: &Database, index: &str) -> u64 {
         .await;
     text.parse().unwrap()
 }
+
+const ACCOUNTS: &str = "
+CREATE TABLE entries (id bigint PRIMARY KEY, account_id bigint NOT NULL, at timestamptz NOT NULL, note text NOT NULL);
+INSERT INTO entries SELECT n, n % 50, now() - (n * 7919 % 100000) * interval '1 minute', repeat('n', 60) FROM generate_series(1, 100000) n;
+CREATE INDEX entries_account ON entries (account_id) WITH (fillfactor = 60);
+ALTER TABLE entries SET (autovacuum_enabled = off);
+VACUUM ANALYZE entries";
+
+const LATEST: &str = "-- calls: 5000, mean_time_ms: 9\nSELECT note FROM entries WHERE account_id = 7 ORDER BY at DESC LIMIT 10;\n\
+    -- calls: 5000, mean_time_ms: 0.1\nINSERT INTO entries VALUES (0, 1, now(), 'x');\n";
+
+/// Keys of the new indexes, what they replace, and what became of the existing index.
+async fn replaced(
+    name: &str,
+    log: &str,
+) -> (Vec<Vec<String>>, Vec<String>, Option<advise::PricedDrop>) {
+    let database = support::database(name).await;
+    for statement in ACCOUNTS.split(';') {
+        database.run(statement).await;
+    }
+    let advice = advised(&database, &support::workload::of_log(log)).await;
+    let keys = advice.recommendations.iter().map(|one| {
+        let keys = one.def.key_columns();
+        keys.into_iter().map(str::to_owned).collect()
+    });
+    let keys = keys.collect();
+    let replaces = advice
+        .recommendations
+        .iter()
+        .flat_map(|one| one.replaces.clone())
+        .collect();
+    (keys, replaces, advice.drops.into_iter().next())
+}
+
+/// The wider index does what the narrow one did for every statement: one search adds the one and drops the other.
+#[tokio::test]
+async fn a_wider_index_takes_the_place_of_a_narrow_one() {
+    let (keys, replaces, drop) = replaced("replaced", LATEST).await;
+    assert_eq!(keys, [["account_id", "at"]]);
+    assert_eq!(replaces, ["public.entries_account"]);
+    assert!(drop.unwrap().is_dropped);
+}
+
+/// A count reads the narrow index alone, which is smaller: no drop makes a statement cost more than a tenth more.
+#[tokio::test]
+async fn an_index_stays_where_a_statement_would_cost_a_tenth_more_without_it() {
+    let log = format!(
+        "{LATEST}-- calls: 10, mean_time_ms: 0.3\nSELECT count(*) FROM entries WHERE account_id = 8;\n"
+    );
+    let (keys, replaces, drop) = replaced("held", &log).await;
+    assert_eq!(keys, [["account_id", "at"]]);
+    assert!(replaces.is_empty(), "{replaces:?}");
+    let drop = drop.unwrap();
+    assert!(!drop.is_dropped);
+    assert!(drop.worst.unwrap().1 > 1.1);
+}

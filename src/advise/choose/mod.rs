@@ -3,6 +3,7 @@
 //! Lazy greedy under several exponents of size finds good sets; a local search with a fixed amount of work mends them (`search.rs`). Where no
 //! budget binds, what is left is a set in which no index can be dropped, added or exchanged for a better total.
 
+mod bounds;
 mod published;
 mod search;
 mod state;
@@ -19,6 +20,9 @@ pub struct CostTable {
     pub queries: Vec<TableQuery>,
     /// Indexes; options name them by position.
     pub indexes: Vec<TableIndex>,
+    /// Sets of which one index at least is always there: an existing index that only goes when another takes its place.
+    #[serde(default)]
+    pub guards: Vec<Vec<usize>>,
 }
 
 /// One statement of a cost table.
@@ -26,7 +30,7 @@ pub struct CostTable {
 pub struct TableQuery {
     /// What one unit of its cost weighs.
     pub weight: f64,
-    /// Cost without any of the indexes.
+    /// Cost without any of the indexes, those that exist included.
     pub base: f64,
     /// Index sets (sorted positions) with the cost that the statement has when they exist. Any superset costs at most as much.
     pub options: Vec<(Vec<usize>, f64)>,
@@ -45,6 +49,9 @@ pub struct TableIndex {
     pub table: usize,
     /// The same index without its INCLUDE columns, which is preferred unless this one saves much more.
     pub plain: Option<usize>,
+    /// It is there already: it takes no room of the budget, no gain is asked of it, and leaving it out is a drop.
+    #[serde(default)]
+    pub exists: bool,
 }
 
 /// Bounds of a choice.
@@ -58,6 +65,8 @@ pub struct Limits {
     pub indifference: f64,
     /// Most indexes that may be chosen on each table; tables beyond the list are unbounded.
     pub room: Vec<usize>,
+    /// Share by which a statement may cost more than with what exists, whatever the rest gains. No set is chosen that breaks it.
+    pub max_regression: Option<f64>,
 }
 
 /// Totals closer than this share are a tie: the planner's costs have no more digits.
@@ -92,11 +101,12 @@ impl CostTable {
         queries + writes
     }
 
-    /// Size of `chosen` together, bytes.
+    /// Size of what is new among `chosen`, bytes.
     #[must_use]
     pub fn size_bytes(&self, chosen: &[usize]) -> u64 {
         chosen
             .iter()
+            .filter(|&&at| !self.indexes[at].exists)
             .map(|&at| self.indexes[at].size_bytes)
             .fold(0, u64::saturating_add)
     }
@@ -117,12 +127,14 @@ impl TableQuery {
 /// The chosen positions, sorted. Deterministic: the search does a fixed amount of work, and ties go to fewer bytes, then to earlier positions.
 #[must_use]
 pub fn choose(table: &CostTable, limits: &Limits) -> Vec<usize> {
-    let mut state = State::new(table, limits);
-    let mut chosen = search::run(&mut state);
+    let bounded = &bounds::bounded(table, limits);
+    let mut state = State::new(bounded, limits);
+    let mut chosen = search::run(&mut state, &table.existing());
     if limits.indifference > 0.0 {
-        shrink(table, limits, &mut chosen);
-        consolidate(table, limits, &mut chosen);
+        shrink(bounded, limits, &mut chosen);
+        consolidate(bounded, limits, &mut chosen);
     }
+    table.mend(limits, &mut chosen);
     chosen
 }
 
@@ -138,14 +150,16 @@ fn one_for_two(table: &CostTable, limits: &Limits, chosen: &[usize]) -> Option<V
     let mut best: Option<(f64, Vec<usize>)> = None;
     for (n, &first) in chosen.iter().enumerate() {
         let on = table.indexes[first].table;
-        let seconds = chosen[n + 1..].iter().copied();
-        for second in seconds.filter(|&second| table.indexes[second].table == on) {
+        let is_new = |at: usize| !table.indexes[at].exists;
+        let seconds = chosen[n + 1..].iter().copied().filter(|&at| is_new(at));
+        for second in seconds.filter(|&at| table.indexes[at].table == on && is_new(first)) {
             let is_out = |at: usize| at == first || at == second;
             let rest: Vec<usize> = chosen.iter().copied().filter(|&at| !is_out(at)).collect();
             let gain = (table.total(&rest) - now).max(0.0);
             let bytes = table.size_bytes(&[first, second]);
             let fits = |&other: &usize| {
                 table.indexes[other].table == on
+                    && is_new(other)
                     && table.indexes[other].size_bytes < bytes
                     && !chosen.contains(&other)
             };
@@ -174,6 +188,7 @@ fn shrink(table: &CostTable, limits: &Limits, chosen: &mut Vec<usize>) {
         let Some(smaller) = chosen
             .clone()
             .into_iter()
+            .filter(|&at| !table.indexes[at].exists)
             .find_map(|at| smaller_instead(table, limits, chosen, at))
         else {
             return;
@@ -204,7 +219,7 @@ fn smaller_instead(
     let mut smaller: Vec<usize> = (0..table.indexes.len())
         .filter(|&other| table.indexes[other].table == of_at.table)
         .filter(|&other| table.indexes[other].rank_bytes < of_at.rank_bytes)
-        .filter(|other| !chosen.contains(other))
+        .filter(|other| !chosen.contains(other) && !table.indexes[*other].exists)
         .collect();
     smaller.sort_by_key(|&other| (table.indexes[other].rank_bytes, other));
     smaller.into_iter().find_map(|other| {
@@ -247,9 +262,11 @@ mod tests {
                     write_cost: 5.0,
                     table: 0,
                     plain: None,
+                    exists: false,
                 };
                 5
             ],
+            guards: Vec::new(),
         }
     }
 
@@ -296,6 +313,7 @@ mod tests {
             write_cost: 5.0,
             table: 0,
             plain: None,
+            exists: false,
         });
         table.queries[0].options.push((vec![5], 13.0));
         table.queries[1].options.push((vec![5], 13.0));
@@ -321,6 +339,7 @@ mod tests {
         let mut table = CostTable {
             queries: vec![query(0, 6.0), query(1, 6.0)],
             indexes: vec![index(10), index(10), index(14)],
+            ..CostTable::default()
         };
         let limits = Limits {
             indifference: 0.02,
@@ -346,6 +365,7 @@ mod tests {
             write_cost: 5.0,
             table: 0,
             plain: None,
+            exists: false,
         });
         let limits = Limits {
             indifference: 0.02,
@@ -383,6 +403,7 @@ mod tests {
                 write_cost: random.below(20) as f64,
                 table: 0,
                 plain: None,
+                exists: false,
             })
             .collect();
         let queries = (0..n_queries)
@@ -410,6 +431,11 @@ mod tests {
             budget_bytes: Some(all * (1 + random.below(8) as u64) / 10),
             ..Limits::default()
         };
-        (CostTable { queries, indexes }, limits)
+        let table = CostTable {
+            queries,
+            indexes,
+            guards: Vec::new(),
+        };
+        (table, limits)
     }
 }

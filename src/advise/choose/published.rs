@@ -148,7 +148,11 @@ impl Parts {
             .map(|(id, costs)| self.query(*id, costs, &ids))
             .collect::<Result<Vec<TableQuery>, _>>()?;
         Ok(PublishedTable {
-            table: CostTable { queries, indexes },
+            table: CostTable {
+                queries,
+                indexes,
+                guards: Vec::new(),
+            },
             ids,
         })
     }

@@ -30,14 +30,21 @@ const MAX_EVICTED: usize = 5;
 /// How much worse, as a share of the objective, a set may be to be walked on from.
 const SLACK: f64 = 0.004;
 
-/// The best set found, sorted.
-pub(super) fn run(state: &mut State<'_>) -> Vec<usize> {
+/// The best set found, sorted. Where indexes exist, it is looked for from what is there as well as from nothing.
+pub(super) fn run(state: &mut State<'_>, existing: &[usize]) -> Vec<usize> {
     let mut best = Best::default();
+    let starts: &[&[usize]] = if existing.is_empty() {
+        &[&[]]
+    } else {
+        &[&[], existing]
+    };
     for alpha in EXPONENTS {
-        state.become_set(&[]);
-        fill(state, alpha, &[]);
-        settle(state, &[]);
-        best.offer(state);
+        for start in starts {
+            state.become_set(start);
+            fill(state, alpha, &[]);
+            settle(state, &[]);
+            best.offer(state);
+        }
     }
     improve(state, &mut best);
     best.set

@@ -119,13 +119,20 @@ impl<'t> State<'t> {
         self.size_bytes
     }
 
+    /// Bytes that it takes of the budget.
     pub(super) fn size_of(&self, index: usize) -> u64 {
-        self.table.indexes[index].size_bytes
+        match self.table.indexes[index] {
+            of if of.exists => 0,
+            of => of.size_bytes,
+        }
     }
 
-    /// What each chosen index costs whether used or not: its upkeep, and the gain that is asked of it.
+    /// What each chosen index costs whether used or not: its upkeep, and the gain that is asked of it if it is new.
     fn fixed(&self, index: usize) -> f64 {
-        self.table.indexes[index].write_cost + self.limits.min_gain
+        match self.table.indexes[index] {
+            of if of.exists => of.write_cost,
+            of => of.write_cost + self.limits.min_gain,
+        }
     }
 
     /// What the search makes small: weighted cost, upkeep and the asked gain of each chosen index.

@@ -186,6 +186,7 @@ fn impact(audit: &Audit<'_>, totals: &Totals) -> Impact {
     Impact {
         n_calls: totals.n_repeats,
         total_time_ms: totals.total_us as f64 / 1e3,
+        saved_interval_ms: None,
         saved_time_ms: saved_trips as f64 * audit.settings.round_trip_ms.unwrap_or(ROUND_TRIP_MS),
         saved_share: 0.0,
         // the log times the server, not the network: no measured time stands behind the trips

@@ -58,6 +58,7 @@ impl Told<'_> {
             impact: Impact {
                 n_calls: self.n_calls,
                 total_time_ms: self.total_us as f64 / 1e3,
+                saved_interval_ms: None,
                 saved_time_ms: self.saved_trips as f64
                     * audit.settings.round_trip_ms.unwrap_or(ROUND_TRIP_MS),
                 saved_share: 0.0,

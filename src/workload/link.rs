@@ -79,7 +79,7 @@ fn insert_link(parent: &Scan, child: &QueryShape) -> Link {
         .written_columns
         .iter()
         .map(|column| {
-            if refers_to(column, &parent.relation.name) {
+            if names_rows_of(column, &parent.relation.name) {
                 Link::ForeignKey
             } else {
                 Link::None
@@ -106,7 +106,7 @@ fn key_link(parent: &Scan, child: &QueryShape) -> Link {
 }
 
 fn column_link(parent: &Scan, child: &Scan, column: &str, kind: StatementKind) -> Link {
-    if refers_to(column, &parent.relation.name)
+    if names_rows_of(column, &parent.relation.name)
         || names_column(column, &parent.relation.name, &parent.columns)
     {
         return Link::ForeignKey;
@@ -139,50 +139,88 @@ fn is_pinned(scan: &Scan, column: &str) -> bool {
 }
 
 fn names_relation(columns: &[String], relation: &str) -> bool {
-    columns.iter().any(|column| refers_to(column, relation))
+    columns.iter().any(|column| names_rows_of(column, relation))
+}
+
+/// Is the column named after that relation, as a key of it or bare: `author_id` or `author` for `authors`?
+fn names_rows_of(column: &str, relation: &str) -> bool {
+    refers_to(column, relation) || is_one_of(&squeezed(column), relation)
 }
 
 /// Is the column named after the relation and one of these columns of it: `category_slug` for `categories` and `slug`?
 fn names_column(column: &str, relation: &str, columns: &[String]) -> bool {
     let column = squeezed(column);
-    column
-        .strip_prefix(&singular(relation))
-        .is_some_and(|rest| !rest.is_empty() && columns.iter().any(|c| squeezed(c) == rest))
+    [singular(relation), squeezed(relation)].iter().any(|name| {
+        column
+            .strip_prefix(name)
+            .is_some_and(|rest| !rest.is_empty() && columns.iter().any(|c| squeezed(c) == rest))
+    })
 }
 
 /// Is one of the columns named after the relation and that column of it?
 fn is_named_by(columns: &[String], relation: &str, column: &str) -> bool {
-    let full = singular(relation) + &squeezed(column);
-    columns.iter().any(|c| squeezed(c) == full)
+    let column = squeezed(column);
+    [singular(relation), squeezed(relation)].iter().any(|name| {
+        columns
+            .iter()
+            .any(|c| squeezed(c) == format!("{name}{column}"))
+    })
 }
 
-/// Is it the relation's own key: `id`, `uuid`, `pk`, `book_id` of `books`?
+/// Endings that say "key of".
+const KEY_WORDS: [&str; 9] = ["uuid", "guid", "code", "key", "num", "pk", "id", "no", "nr"];
+
+/// Is it the relation's own key: `id`, `uuid`, `nr`, `book_id` of `books`?
 #[must_use]
 pub fn is_own_key(column: &str, relation: &str) -> bool {
-    matches!(squeezed(column).as_str(), "id" | "uuid" | "guid" | "pk")
-        || refers_to(column, relation)
+    KEY_WORDS.contains(&squeezed(column).as_str()) || refers_to(column, relation)
 }
 
-/// Is the column named after that relation: `author_id`, `authorId`, `author` for `authors`, `shop_author`?
+/// Is the column named as a key of that relation: `author_id`, `authorId`, `id_author` for `authors`, `shop_author`?
 #[must_use]
 pub fn refers_to(column: &str, relation: &str) -> bool {
     let column = squeezed(column);
-    let base = ["uuid", "guid", "code", "key", "id", "no", "nr"]
+    let ends = KEY_WORDS
         .iter()
-        .find_map(|suffix| column.strip_suffix(suffix));
-    let Some(base) = base.filter(|base| base.len() >= 2) else {
+        .filter_map(|word| column.strip_suffix(word));
+    let starts = ["id", "fk"]
+        .iter()
+        .filter_map(|word| column.strip_prefix(word));
+    ends.chain(starts)
+        .any(|base| base.len() >= 2 && is_one_of(base, relation))
+}
+
+/// Is that squeezed word one of what the relation has many of: `author` of `authors`, of `shop_author`, `kurs` of `kurs`, `kunde` of `kunden`?
+fn is_one_of(word: &str, relation: &str) -> bool {
+    singular(relation) == word
+        || squeezed(relation) == word
+        || is_inflected(word, &squeezed(relation))
+        || (word.len() >= 3 && ends_with_word(relation, word))
+}
+
+/// Is one word the other with another ending, as languages beside English make their plurals: `kunde`, `kunden`; `bestellung`, `bestellungen`;
+/// `ordine`, `ordini`; `flor`, `flores`?
+fn is_inflected(one: &str, many: &str) -> bool {
+    /// Letters of the shorter one from which on a common beginning is no chance.
+    const MIN_STEM: usize = 4;
+    if one.len() < MIN_STEM || !one.is_char_boundary(one.len() - 1) {
         return false;
-    };
-    let singular = singular(relation);
-    singular == base || (base.len() >= 3 && ends_with_word(relation, base))
+    }
+    let (stem, end) = one.split_at(one.len() - 1);
+    let is_vowel = |text: &str| matches!(text, "a" | "e" | "i" | "o" | "u");
+    match many.strip_prefix(one) {
+        Some(rest) => matches!(rest, "e" | "n" | "en" | "er" | "es" | "s" | "x" | "y"),
+        None => is_vowel(end) && many.strip_prefix(stem).is_some_and(is_vowel),
+    }
 }
 
 /// Does the last word of `shop_authors` say `author`?
 fn ends_with_word(relation: &str, base: &str) -> bool {
     let lower = relation.to_ascii_lowercase();
-    lower
-        .match_indices('_')
-        .any(|(at, _)| singular(&lower[at + 1..]) == base)
+    lower.match_indices('_').any(|(at, _)| {
+        let word = &lower[at + 1..];
+        singular(word) == base || word == base || is_inflected(base, word)
+    })
 }
 
 /// Lower case, without underscores.
@@ -299,6 +337,45 @@ mod tests {
         assert_eq!(
             between("select b.id from library_book b", tags),
             Link::ForeignKey
+        );
+    }
+
+    #[test]
+    fn names_of_other_languages_link_too() {
+        for (parent, child) in [
+            (
+                "select nr, titel from kurs order by titel limit $1",
+                "select count(*) from anmeldung where kurs_nr = $1",
+            ),
+            (
+                "select id, name from kunden",
+                "select id, betrag from bestellungen where kunde_id = $1",
+            ),
+            (
+                "select id, kunde from bestellungen",
+                "select id, name from kunden where id = $1",
+            ),
+            (
+                "select id from ordini",
+                "select id, quantita from righe where id_ordine = $1",
+            ),
+            (
+                "select id, customer from orders",
+                "select name from customers where id = $1",
+            ),
+            (
+                "select id from news",
+                "select count(*) from comments where news_id = $1",
+            ),
+        ] {
+            assert_eq!(between(parent, child), Link::ForeignKey, "{parent}");
+        }
+        assert_eq!(
+            between(
+                "select id, name from ports",
+                "select id from portfolios where portal_id = $1"
+            ),
+            Link::None
         );
     }
 

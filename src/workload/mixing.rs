@@ -38,7 +38,7 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Mixed {
     /// How much of what a session runs next is told by what it ran before: 0 for nothing, 1 for all. Requests that own a session, 0.3
-    /// and more; statements of many requests on one session, below 0.2. `None` where too little ran.
+    /// and more; statements of many requests on one session, up to 0.2. `None` where too little ran.
     pub coherence: Option<f64>,
     /// Executions.
     pub n: u64,

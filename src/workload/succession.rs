@@ -2,18 +2,16 @@
 //!
 //! A pool that lends a connection for each statement mixes requests on every session: then what it ran before says nothing.
 
-use hashbrown::HashMap;
-
 use super::window::Step;
 
-type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
-
 /// Pairs of statements in a block: within so few, what kinds of requests there are hardly changes.
-const BLOCK: u32 = 100;
+const BLOCK: usize = 100;
 /// Pairs in the last block from which on it counts.
-const MIN_BLOCK: u32 = 30;
+const MIN_BLOCK: usize = 30;
 /// Kinds of statements from which on a block tells something: two that alternate are one loop's body.
 const MIN_KINDS: usize = 4;
+/// Share of what follows that chance must leave untold: where nearly each pair is the only one of its kind, pairs tell nothing.
+const MIN_OPEN: f64 = 0.25;
 /// Blocks after which a client is known well enough.
 const MAX_BLOCKS: u32 = 200;
 /// Coherence from which on a well known client's statements as a whole are not looked at.
@@ -24,10 +22,10 @@ const MIN_BLOCKS: u32 = 5;
 /// What follows what on one client's sessions.
 #[derive(Debug, Default)]
 pub(super) struct Succession {
-    block: Map<(u32, u32), u32>,
-    n_in_block: u32,
+    /// What ran, and what ran next on that session.
+    block: Vec<(u32, u32)>,
     n_blocks: u32,
-    /// Sums over blocks: shared information, and all there is of what follows.
+    /// Sums over blocks: shared information beyond chance, and all that could be there, in nats.
     shared: f64,
     whole: f64,
 }
@@ -50,66 +48,44 @@ impl Succession {
             match known {
                 Some((_, before)) => {
                     if *before != step.query {
-                        *self.block.entry((*before, step.query)).or_default() += 1;
-                        self.n_in_block += 1;
+                        self.block.push((*before, step.query));
                     }
                     *before = step.query;
                 }
                 None => last.push((step.session, step.query)),
             }
-            if self.n_in_block >= BLOCK {
+            if self.block.len() >= BLOCK {
                 self.close_block();
             }
         }
     }
 
     fn close_block(&mut self) {
-        let mut pairs: Vec<((u32, u32), u32)> = self.block.drain().collect();
-        pairs.sort_unstable();
-        let n = f64::from(std::mem::take(&mut self.n_in_block));
-        let mut before: Map<u32, u32> = Map::default();
-        let mut after: Map<u32, u32> = Map::default();
-        for &((a, b), count) in &pairs {
-            *before.entry(a).or_default() += count;
-            *after.entry(b).or_default() += count;
-        }
-        let of = |counts: &Map<u32, u32>, at: u32| f64::from(counts.get(&at).copied().unwrap_or(0));
-        let shared: f64 = pairs
-            .iter()
-            .map(|&((a, b), count)| {
-                let count = f64::from(count);
-                count * (count * n / (of(&before, a) * of(&after, b))).ln()
-            })
-            .sum();
-        // a statement behind itself is left out, which is no information
-        let mut kinds: Vec<(u32, u32)> = before.iter().map(|(&at, &count)| (at, count)).collect();
-        kinds.sort_unstable();
-        if kinds.len() < MIN_KINDS || after.len() < MIN_KINDS {
+        let mut pairs = std::mem::take(&mut self.block);
+        // a statement behind itself is left out, which is no information: nor is it in what chance would give
+        let kinds = entropy(pairs.iter().map(|&(before, _)| before));
+        let seconds = entropy(pairs.iter().map(|&(_, after)| after));
+        if kinds.n_kinds < MIN_KINDS || seconds.n_kinds < MIN_KINDS {
             return;
         }
-        let same: f64 = kinds
-            .iter()
-            .map(|&(at, count)| f64::from(count) / n * of(&after, at) / n)
-            .sum();
-        let mut seconds: Vec<u32> = after.values().copied().collect();
-        seconds.sort_unstable();
-        let whole: f64 = seconds
-            .iter()
-            .map(|&count| -f64::from(count) * (f64::from(count) / n).ln())
-            .sum();
-        // Miller (1955): the bias of the estimate, in nats
-        let bias = (kinds.len() as f64 - 1.0) * (seconds.len() as f64 - 1.0) / 2.0;
-        self.shared += shared + n * (1.0 - same).max(1e-9).ln() - bias;
-        self.whole += whole;
+        let shared = shared(&pairs);
+        let by_chance = shared_by_chance(&mut pairs);
+        if seconds.nats - by_chance < MIN_OPEN * seconds.nats {
+            return;
+        }
+        self.shared += shared - by_chance;
+        self.whole += seconds.nats - by_chance;
         self.n_blocks += 1;
     }
 
+    /// `None` where too little ran.
     pub(super) fn coherence(&self) -> Option<f64> {
         (self.n_blocks > 0 && self.whole > 0.0).then(|| (self.shared / self.whole).clamp(0.0, 1.0))
     }
 
     pub(super) fn finish(&mut self) -> Option<f64> {
-        if self.n_in_block >= BLOCK / 2 || (self.n_blocks == 0 && self.n_in_block >= MIN_BLOCK) {
+        let n = self.block.len();
+        if n >= BLOCK / 2 || (self.n_blocks == 0 && n >= MIN_BLOCK) {
             self.close_block();
         }
         self.coherence()
@@ -120,27 +96,98 @@ impl Succession {
     }
 }
 
+/// Entropy of a sample, summed over it.
+struct Entropy {
+    n_kinds: usize,
+    nats: f64,
+}
+
+fn entropy<T: Ord>(values: impl Iterator<Item = T>) -> Entropy {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    let n = values.len() as f64;
+    let mut sum = Entropy {
+        n_kinds: 0,
+        nats: 0.0,
+    };
+    for same in values.chunk_by(|a, b| a == b) {
+        let count = same.len() as f64;
+        sum.n_kinds += 1;
+        sum.nats -= count * (count / n).ln();
+    }
+    sum
+}
+
+/// Information that firsts and seconds share, in nats, summed over the pairs.
+fn shared(pairs: &[(u32, u32)]) -> f64 {
+    let firsts = entropy(pairs.iter().map(|&(before, _)| before));
+    let seconds = entropy(pairs.iter().map(|&(_, after)| after));
+    firsts.nats + seconds.nats - entropy(pairs.iter()).nats
+}
+
+/// The same where only chance joins them: the mean over pairs whose seconds are exchanged, none beside itself. (What is counted of few
+/// pairs of many kinds is mostly that, and no formula has it where pairs of equals are left out.)
+fn shared_by_chance(pairs: &mut [(u32, u32)]) -> f64 {
+    const ROUNDS: usize = 8;
+    const EXCHANGES: usize = 4;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    // xorshift64* (Marsaglia 2003; Vigna 2016): the same numbers each time
+    let mut draw = |below: usize| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % below
+    };
+    let mut sum = 0.0;
+    for _ in 0..ROUNDS {
+        for _ in 0..EXCHANGES * pairs.len() {
+            let (i, j) = (draw(pairs.len()), draw(pairs.len()));
+            if pairs[i].0 != pairs[j].1 && pairs[j].0 != pairs[i].1 {
+                let second = pairs[i].1;
+                pairs[i].1 = pairs[j].1;
+                pairs[j].1 = second;
+            }
+        }
+        sum += shared(pairs);
+    }
+    sum / ROUNDS as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn coherence(of: impl Fn(u32) -> u32) -> f64 {
-        let steps: Vec<Step> = (0..2000)
+    /// Of statements on two sessions that take turns.
+    fn coherence(n: u32, of: impl Fn(u32) -> u32) -> Option<f64> {
+        let steps: Vec<Step> = (0..n)
             .map(|at| Step {
-                query: of(at),
+                query: of(at / 2 + at % 2 * 100_002),
+                session: at % 2,
                 ..Step::default()
             })
             .collect();
         let mut succession = Succession::default();
         succession.window(&steps);
-        succession.finish().unwrap()
+        succession.finish()
+    }
+
+    /// A multiplicative hash would not do: its neighbours depend on each other.
+    fn scattered(at: u32, kinds: u64) -> u32 {
+        (xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()) % kinds) as u32
     }
 
     #[test]
     fn requests_that_own_a_session_are_coherent_and_mixed_ones_are_not() {
-        // a multiplicative hash would not do: its neighbours depend on each other
-        let scattered = |at: u32| (xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes()) % 7) as u32;
-        assert!(coherence(|at| at % 5) > 0.8);
-        assert!(coherence(scattered) < 0.1);
+        assert!(coherence(4000, |at| at % 5).unwrap() > 0.8);
+        assert!(coherence(4000, |at| scattered(at, 7)).unwrap() < 0.1);
+    }
+
+    #[test]
+    fn few_pairs_of_many_kinds_are_not_taken_for_mixed() {
+        // requests of three statements each, of five kinds, drawn by chance
+        let requests = |at: u32| 3 * scattered(at / 3, 5) + at % 3;
+        assert!(coherence(90, requests).is_none_or(|c| c > 0.4));
+        assert!(coherence(400, requests).unwrap() > 0.4);
+        assert!(coherence(90, |at| scattered(at, 15)).is_none_or(|c| c < 0.25));
     }
 }

@@ -21,6 +21,8 @@ use super::{
 const MIN_IDLE_GAP_US: i64 = 50_000;
 /// Idle gaps end a window from this many times the window's median gap on.
 const IDLE_GAP_FACTOR: i64 = 5;
+/// The same between two executions of one statement: a loop that was held up goes on where it was.
+const SAME_STATEMENT_FACTOR: i64 = 4;
 /// No gap within a window is longer than this, microseconds.
 const MAX_IDLE_GAP_US: i64 = 1_000_000;
 /// How far back before a window the driver of a loop may stand, microseconds: first use of an ORM's mapper costs up to 300 ms.
@@ -538,11 +540,16 @@ impl Session {
         analyser: &mut Analyser,
         context: Context<'_>,
     ) {
-        let last_end = self.steps.last().map(|last| last.end_us);
-        if let Some(last_end) = last_end {
-            let idle = step.start_us - last_end.max(busy_before_us);
-            let slack = clock_slack_us(&step, last_end);
-            if idle > self.gaps.idle_limit_us() + slack || self.steps.len() >= MAX_STEPS {
+        if let Some(last) = self.steps.last() {
+            let idle = step.start_us - last.end_us.max(busy_before_us);
+            let slack = clock_slack_us(&step, last.end_us);
+            let limit = match self.gaps.idle_limit_us() {
+                limit if last.query == step.query => {
+                    (limit * SAME_STATEMENT_FACTOR).min(MAX_IDLE_GAP_US)
+                }
+                limit => limit,
+            };
+            if idle > limit + slack || self.steps.len() >= MAX_STEPS {
                 self.close_burst(analyser, context);
             } else {
                 self.gaps.record(idle);

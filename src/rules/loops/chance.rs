@@ -51,7 +51,12 @@ impl Traffic {
         let all: u64 = [apart, behind, among].into_iter().flatten().sum();
         let open = std::array::from_fn(|at| apart[at] + among[at]);
         let mut n_short = short(apart);
-        let mut follows = share_followed(apart);
+        // without such chains the share is a guess at its highest
+        let mut follows = if n_short < MIN_SHORT {
+            0.0
+        } else {
+            share_followed(apart)
+        };
         if is_geometric(&open) {
             n_short = short(&open);
             follows = follows.max(share_followed(&open));
@@ -126,8 +131,11 @@ impl Traffic {
             return;
         }
         let least = self.least(judged, CHANCE);
+        let convinces = fills_limits(judged);
         judged.retain(|judged| {
-            !is_open(judged) || least.is_some_and(|least| judged.class.shape.repeats >= least)
+            !is_open(judged)
+                || (convinces && judged.class.shape.fills_limit)
+                || least.is_some_and(|least| judged.class.shape.repeats >= least)
         });
     }
 
@@ -166,6 +174,22 @@ fn short(chains: &[u64; N_SHORT + 1]) -> u64 {
 fn is_geometric(chains: &[u64; N_SHORT + 1]) -> bool {
     let [one, two, three, four, longer] = *chains;
     one > two.max(three).max(four) && one + two > three + four && short(chains) > 2 * longer
+}
+
+/// Are most bursts of this kind exactly as long as their driver's LIMIT, and several? Chance hits such a length seldom, and hardly ever twice.
+fn fills_limits(judged: &[Judged<'_>]) -> bool {
+    const MIN_FILLED: u64 = 3;
+    let n_bursts = |of: &dyn Fn(&Judged<'_>) -> bool| -> u64 {
+        (judged.iter())
+            .filter(|judged| is_open(judged) && of(judged))
+            .map(|judged| judged.class.n_bursts)
+            .sum()
+    };
+    let n_filled = n_bursts(&|judged| {
+        let shape = &judged.class.shape;
+        shape.fills_limit && shape.driver == Driver::Within
+    });
+    n_filled >= MIN_FILLED && n_filled * 2 > n_bursts(&|_| true)
 }
 
 /// Does only idle time bound its windows?

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Coherence below which a session's statements are of different requests. Measured on real pools (`benches/README.md`, "Busy pools"):
-/// 0.00 to 0.21 where each statement takes a connection of its own, 0.11 to 0.57 where each request does.
+/// 0.00 to 0.20 where each statement takes a connection of its own, 0.25 to 0.9 where each request does.
 const COHERENT: f64 = 0.25;
 /// Standard deviations from which on the order of keys is none by chance. Of 467 statements on busy logs that no loop sends, the highest had
 /// 2.0; drawn by chance, the highest of 420 had 3.9.

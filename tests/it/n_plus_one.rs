@@ -176,6 +176,25 @@ fn logs_drawn_by_chance_are_judged_as_well_as_they_were() {
     );
 }
 
+/// Applications of a few workers, by drivers of six languages: nearly all loops are found, and nothing healthy is accused.
+#[test]
+fn requests_of_many_drivers_are_told_from_loops() {
+    let mut sum = Score::default();
+    for (log, planted) in corpus("requests/tuning") {
+        sum.add(&score("requests/tuning", &log, &planted));
+    }
+    let (missed, wrong) = (sum.missed.len() as u64, sum.wrong.len() as u64);
+    assert!(
+        wrong <= 1 && missed * 30 <= sum.found && sum.high.0 == sum.high.1,
+        "{} found, {} of {} high right, wrong {:#?}, missed {:#?}",
+        sum.found,
+        sum.high.1,
+        sum.high.0,
+        sum.wrong,
+        sum.missed
+    );
+}
+
 /// Where many requests share few connections, loops are missed; statements that no loop sends must be left alone nevertheless.
 #[test]
 fn busy_pools_are_not_accused() {
@@ -238,6 +257,8 @@ fn scores() {
         "wild/tuning",
         "wild/second",
         "wild/held-out",
+        "requests/tuning",
+        "requests/held-out",
         "busy/tuning",
         "busy/held-out",
     ] {

@@ -82,7 +82,7 @@ pub(super) async fn read(
         gaps.push(gap(
             "ends of b-tree indexes",
             missed,
-            "too slow to probe: ranges near the newest and oldest values are estimated from histograms",
+            "too slow, or not possible, to probe: ranges near the newest and oldest values are estimated from histograms",
         ));
     }
     Ok(found)

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::{
     DbError, Reader, USER_SCHEMA, gap,
     operators::Operators,
-    statistics::{Names, RawRow, row_json},
+    statistics::{Names, RawRow, element_by_bytes, row_json},
 };
 use crate::catalog::{
     RelationName,
@@ -62,7 +62,7 @@ pub(super) async fn read(reader: &mut Reader<'_>) -> Result<Vec<ExtendedStatisti
     let expressions = if reader.version_num() >= 140_000 {
         format!(
             "(SELECT coalesce(json_agg({} ORDER BY x.at), '[]') FROM unnest(d.stxdexpr) WITH ORDINALITY AS x(starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, {}, at))",
-            row_json("x"),
+            row_json("x", |slot| element_by_bytes("x", slot)),
             ["stakind", "staop", "stacoll", "stanumbers", "stavalues"]
                 .map(|part| (1..=5)
                     .map(|i| format!("{part}{i}"))

@@ -113,11 +113,11 @@ async fn pageinspect(reader: &Reader<'_>) -> Result<Option<String>, DbError> {
     Ok(rows.into_iter().next())
 }
 
-/// Indexes of an access method that have pages.
+/// Indexes of an access method that have pages: one whose building failed early has none, and no metapage to read.
 fn of_method(method: &str) -> String {
     format!(
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am am ON am.oid = c.relam \
-         WHERE c.relkind = 'i' AND c.relpersistence <> 't' AND am.amname = '{method}' AND {USER_SCHEMA}"
+         WHERE c.relkind = 'i' AND c.relpersistence <> 't' AND am.amname = '{method}' AND pg_relation_size(c.oid) > 0 AND {USER_SCHEMA}"
     )
 }
 

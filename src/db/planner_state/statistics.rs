@@ -86,14 +86,14 @@ impl RawRow {
     }
 }
 
-/// JSON of a `pg_statistic` row under that alias. The element type of an `anyarray` stands in bytes 9 to 12 of its binary form.
-pub(super) fn row_json(alias: &str) -> String {
+/// JSON of a `pg_statistic` row under that alias, whose values' type `element` tells for a slot, as SQL.
+pub(super) fn row_json(alias: &str, element: impl Fn(usize) -> String) -> String {
     let slots: Vec<String> = (1..=N_SLOTS)
         .map(|i| {
             format!(
                 "json_build_object('kind', {alias}.stakind{i}, 'operator', {alias}.staop{i}::int8, 'collation', {alias}.stacoll{i}::int8, 'numbers', {alias}.stanumbers{i}, \
-                 'values', {alias}.stavalues{i}::text, 'element', CASE WHEN {alias}.stavalues{i} IS NOT NULL \
-                   THEN ('x' || encode(substring(array_send({alias}.stavalues{i}) FROM 9 FOR 4), 'hex'))::bit(32)::int END)"
+                 'values', {alias}.stavalues{i}::text, 'element', CASE WHEN {alias}.stavalues{i} IS NOT NULL THEN {} END)",
+                element(i)
             )
         })
         .collect();
@@ -101,6 +101,34 @@ pub(super) fn row_json(alias: &str) -> String {
         "json_build_object('null_frac', {alias}.stanullfrac, 'width', {alias}.stawidth, 'n_distinct', {alias}.stadistinct, 'slots', json_build_array({}))",
         slots.join(", ")
     )
+}
+
+/// The element type of an `anyarray` stands in bytes 9 to 12 of its binary form.
+pub(super) fn element_by_bytes(alias: &str, slot: usize) -> String {
+    format!(
+        "('x' || encode(substring(array_send({alias}.stavalues{slot}) FROM 9 FOR 4), 'hex'))::bit(32)::int"
+    )
+}
+
+/// The element type of a slot of `s`, a row on the column `a`. Types without a binary form (those of isn and seg, say) can't tell it by bytes; theirs
+/// follows from the column's: elements of an array (kinds 4 and 5), lengths of a range (6), else the column's own.
+fn element_of_column(slot: usize) -> String {
+    format!(
+        "CASE WHEN a.atttypid <> ALL ($2) THEN {} \
+           WHEN s.stakind{slot} = 4 THEN (SELECT typelem FROM pg_type WHERE oid = a.atttypid)::int8 WHEN s.stakind{slot} = 6 THEN 701 ELSE a.atttypid::int8 END",
+        element_by_bytes("s", slot)
+    )
+}
+
+/// Types that have no binary form, or hold a value of one that has none.
+async fn without_binary_form(reader: &Reader<'_>) -> Result<Vec<u32>, DbError> {
+    let sql = "SELECT to_json(oid::int8)::text FROM (WITH RECURSIVE textual(oid) AS (SELECT oid FROM pg_type WHERE typsend = 0 AND typtype = 'b' \
+        UNION SELECT t.oid FROM textual JOIN pg_type t ON t.typbasetype = textual.oid OR t.typelem = textual.oid AND t.typlen = -1 \
+          OR t.oid IN (SELECT r.rngtypid FROM pg_range r WHERE r.rngsubtype = textual.oid) \
+          OR t.typrelid IN (SELECT a.attrelid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relkind = 'c' AND a.atttypid = textual.oid)) SELECT oid FROM textual) x";
+    reader
+        .rows("looking for types without a binary form", sql, &[])
+        .await
 }
 
 /// What the OIDs in rows of `pg_statistic` stand for. Asked for once: naming an operator in every slot took the server longer than all the rest.
@@ -166,13 +194,14 @@ async fn from_catalog(reader: &mut Reader<'_>) -> Result<Vec<ColumnStatistics>, 
          FROM pg_statistic s JOIN pg_class c ON c.oid = s.starelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = s.staattnum AND NOT a.attisdropped \
          WHERE s.starelid = ANY ($1) ORDER BY s.starelid, s.staattnum, s.stainherit",
-        row_json("s")
+        row_json("s", element_of_column)
     );
+    let textual = without_binary_form(reader).await?;
     let mut found: Vec<CatalogRow> = Vec::new();
     for chunk in relations(reader).await?.chunks(RELATIONS_PER_QUERY) {
         let what = "reading pg_statistic";
         let oids: Vec<u32> = chunk.iter().map(|relation| relation.oid).collect();
-        let params: [super::Param<'_>; 1] = [(&oids, Type::OID_ARRAY)];
+        let params: [super::Param<'_>; 2] = [(&oids, Type::OID_ARRAY), (&textual, Type::OID_ARRAY)];
         found.extend(reader.rows::<CatalogRow>(what, &sql, &params).await?);
     }
     let names = Names::read(reader, found.iter().flat_map(|row| row.row.oids())).await?;

@@ -82,14 +82,17 @@ pub(super) enum Kept {
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     keys: BTreeSet<(RelationName, String)>,
+    /// Names of tables, in small letters: a column called like one, or like one of its rows, refers to it.
+    tables: BTreeSet<String>,
     enums: BTreeSet<String>,
 }
 
 impl Columns {
     /// Keys are columns of primary keys, unique indexes of one column, and foreign keys.
     pub(super) fn of(catalog: Option<&Catalog>, enums: BTreeSet<String>) -> Self {
-        let mut keys = BTreeSet::new();
+        let (mut keys, mut tables) = (BTreeSet::new(), BTreeSet::new());
         for relation in catalog.iter().flat_map(|catalog| &catalog.relations) {
+            tables.insert(relation.name.name.to_lowercase());
             let of_indexes = relation
                 .indexes
                 .iter()
@@ -106,7 +109,22 @@ impl Columns {
                     .map(|name| (relation.name.clone(), name.clone())),
             );
         }
-        Self { keys, enums }
+        Self {
+            keys,
+            tables,
+            enums,
+        }
+    }
+
+    /// `person` beside a table `persons`, `city` beside `cities`.
+    fn is_called_like_a_table(&self, column: &str) -> bool {
+        let column = column.to_lowercase();
+        let many = column
+            .strip_suffix('y')
+            .map_or_else(|| format!("{column}es"), |stem| format!("{stem}ies"));
+        [format!("{column}s"), many, column]
+            .iter()
+            .any(|name| self.tables.contains(name))
     }
 
     pub(super) fn is_enum(&self, type_name: &str) -> bool {
@@ -125,8 +143,11 @@ impl Columns {
         if is_sensitive(column) {
             return Fate::Drop;
         }
-        let is_key =
-            || self.keys.contains(&(relation.clone(), column.to_owned())) || is_key_name(column);
+        let is_key = || {
+            self.keys.contains(&(relation.clone(), column.to_owned()))
+                || is_key_name(column)
+                || self.is_called_like_a_table(column)
+        };
         self.of_type(type_name, n_distinct, values, &is_key)
     }
 
@@ -249,6 +270,24 @@ mod tests {
         check("phone_number", "bigint", 5.0, "5", Fate::Drop);
         check("date_of_birth", "date", -1.0, "2000-01-01", Fate::Drop);
         check("last_name", "shop.state", 5.0, "x", Fate::Drop);
+    }
+
+    #[test]
+    fn a_column_called_like_a_table_refers_to_it() {
+        let columns = Columns {
+            tables: BTreeSet::from(["persons".to_owned(), "cities".to_owned()]),
+            ..Columns::default()
+        };
+        for (column, is) in [
+            ("person", true),
+            ("city", true),
+            ("cities", true),
+            ("Person", true),
+            ("pay", false),
+            ("", false),
+        ] {
+            assert_eq!(columns.is_called_like_a_table(column), is, "{column}");
+        }
     }
 
     #[test]

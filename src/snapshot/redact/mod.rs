@@ -165,6 +165,16 @@ impl Redactor {
             fates: BTreeMap::new(),
             literals: Literals {
                 kept: snapshot.planner.as_ref().map(words).unwrap_or_default(),
+                labels: objects
+                    .iter()
+                    .flat_map(|objects| &objects.types)
+                    .filter_map(|def| match &def.shape {
+                        TypeShape::Enum(labels) => Some(labels),
+                        _ => None,
+                    })
+                    .flatten()
+                    .cloned()
+                    .collect(),
                 enums,
                 strict: how == Redaction::All,
                 ..Literals::default()
@@ -460,25 +470,80 @@ fn retain(
     }
 }
 
-/// Rounds numbers. Of most common values that become equal the first stays; bounds of a histogram may be equal.
+/// Rounds numbers. Most common values that become equal are moved apart by the least step, so that as many stay with all their frequencies:
+/// what is left for the other values is reckoned from these. Bounds of a histogram may be equal.
 fn round(values: &mut SlotValues, numbers: Option<&mut Vec<f32>>, kind: i16) -> bool {
-    for element in &mut values.elements {
-        *element = element.as_deref().and_then(rounded);
-    }
     let is_common = kind == SlotKind::MostCommonValues.number();
     if !is_common && kind != SlotKind::Histogram.number() {
         return false;
     }
+    let limit = limit_of(&values.type_name);
     let mut seen = BTreeSet::new();
-    let first: Vec<bool> = values
-        .elements
-        .iter()
-        .map(|element| element.is_some() && (seen.insert(element.clone()) || !is_common))
-        .collect();
-    let mut at = first.iter();
-    let numbers = numbers.filter(|_| is_common);
-    retain(values, numbers, |_| at.next().copied().unwrap_or(false));
+    for element in &mut values.elements {
+        let Some(short) = element.as_deref().and_then(rounded) else {
+            *element = None;
+            continue;
+        };
+        let text = element.as_deref().unwrap_or_default();
+        *element = if is_common {
+            free_near(&short, decimals(text), limit, &mut seen)
+        } else {
+            within(&short, limit)
+        };
+    }
+    retain(values, numbers.filter(|_| is_common), Option::is_some);
     values.elements.len() > 1 || is_common && !values.elements.is_empty()
+}
+
+/// The first number from `short` on, towards zero, that is not taken.
+fn free_near(
+    short: &str,
+    n_decimals: usize,
+    limit: f64,
+    taken: &mut BTreeSet<String>,
+) -> Option<String> {
+    let short = within(short, limit)?;
+    if taken.insert(short.clone()) {
+        return Some(short);
+    }
+    let value: f64 = short.parse().ok()?;
+    let step = 10_f64.powi(-i32::try_from(n_decimals).ok()?);
+    let step = if value > 0.0 { -step } else { step };
+    (1..=MAX_STEPS)
+        .map(|n| format!("{:.n_decimals$}", value + step * f64::from(n)))
+        .find(|text| taken.insert(text.clone()))
+}
+
+/// Most common values that may round to the same: no column has more (`MAX_STATISTICS_TARGET`).
+const MAX_STEPS: u32 = 10_000;
+
+fn decimals(text: &str) -> usize {
+    text.split_once('.').map_or(0, |(_, digits)| {
+        digits.bytes().take_while(u8::is_ascii_digit).count()
+    })
+}
+
+/// Largest value of a type; rounding must not leave it.
+fn limit_of(type_name: &str) -> f64 {
+    match type_name {
+        "smallint" => f64::from(i16::MAX),
+        "integer" => f64::from(i32::MAX),
+        "bigint" => 9.2e18,
+        _ => f64::MAX,
+    }
+}
+
+/// A number that rounding took beyond its type's limit becomes the limit's own two digits, rounded down.
+fn within(short: &str, limit: f64) -> Option<String> {
+    let value: f64 = short.parse().ok()?;
+    if value.abs() <= limit {
+        return Some(short.to_owned());
+    }
+    let unit = 10_f64.powi(limit.log10().floor() as i32 - 1);
+    Some(format!(
+        "{:.0}",
+        (limit / unit).floor() * unit * value.signum()
+    ))
 }
 
 /// Where a piece of SQL stands.

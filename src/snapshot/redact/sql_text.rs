@@ -74,6 +74,12 @@ const FUNCTION_WORDS: &[&str] = &[
     "yyyymmdd",
     "yyyymm",
     "yyyy",
+    // options of indexes and views
+    "on",
+    "off",
+    "true",
+    "false",
+    "auto",
 ];
 /// Bytes of the longest name of a field in a document.
 const MAX_FIELD_BYTES: usize = 40;
@@ -88,6 +94,8 @@ pub(super) struct Literals {
     pub(super) kept: BTreeSet<String>,
     /// Enum types, by every name by which SQL calls them: their labels are schema.
     pub(super) enums: BTreeSet<String>,
+    /// Labels of all enums. In the body of a function they stand without a type, and no other word is one.
+    pub(super) labels: BTreeSet<String>,
     /// Nothing but what the type alone allows stays.
     pub(super) strict: bool,
     pub(super) fakes: BTreeMap<String, usize>,
@@ -173,7 +181,7 @@ impl Literals {
                     || self.enums.contains(cast)
                     || TEXT_TYPES.contains(&first) && self.is_kept(inner)
             }
-            None => is_time_or_number(inner) || self.is_kept(inner),
+            None => is_time_or_number(inner) || self.labels.contains(inner) || self.is_kept(inner),
         };
         if inner.is_empty() || stays {
             literal.to_owned()
@@ -300,6 +308,7 @@ mod tests {
         let mut literals = Literals {
             kept: BTreeSet::from(["paid".to_owned()]),
             enums: BTreeSet::from(["shop.state".to_owned()]),
+            labels: BTreeSet::from(["new".to_owned()]),
             ..Literals::default()
         };
         literals.clean(sql)
@@ -345,6 +354,14 @@ mod tests {
             (
                 "(prefs ->> 'theme'::text) = 'dark'::text",
                 "(prefs ->> 'theme'::text) = 'redacted1'::text",
+            ),
+            (
+                "CASE m WHEN 'new' THEN 0 WHEN 'hunter2' THEN 1 END",
+                "CASE m WHEN 'new' THEN 0 WHEN 'redacted1' THEN 1 END",
+            ),
+            (
+                "USING brin (at) WITH (pages_per_range='32', autosummarize='on')",
+                "USING brin (at) WITH (pages_per_range='32', autosummarize='on')",
             ),
             ("SELECT 1 -- hunter2\n+ /* hunter2 */ 2", "SELECT 1\n+\n2"),
             (

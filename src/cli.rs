@@ -165,6 +165,9 @@ pub struct TwinArgs {
     /// Download server binaries of the right version where there are none
     #[arg(long, help_heading = "Inputs")]
     pub fetch_server: bool,
+    /// Throwaway servers that price at the same time, 1 to 32; the findings are the same [default: one a core, at most 8, fewer for few statements]
+    #[arg(long, value_name = "N", help_heading = "Inputs", value_parser = twins)]
+    pub twins: Option<usize>,
 }
 
 /// `pgassay audit`
@@ -387,14 +390,14 @@ pub struct PlanArgs {
     /// Statement to plan; or a file with a plan that EXPLAIN printed, JSON or text (- is stdin), to be explained without a server
     #[arg(
         value_name = "QUERY | PLAN",
-        required_unless_present = "file",
+        required_unless_present_any = ["file", "snapshot"],
         conflicts_with = "file"
     )]
     pub query: Option<String>,
     /// Statements to plan, separated by semicolons; - is stdin
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Snapshot of `pgassay capture`: plans are made here, in a twin of its server
+    /// Snapshot of `pgassay capture`: plans are made here, in a twin of its server; those of its own statements where none is named
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
     /// The database.
@@ -424,6 +427,13 @@ pub struct PlanArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = PlanFormat::Terminal, value_name = "FORMAT")]
     pub format: PlanFormat,
+}
+
+fn twins(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=32) => Ok(n),
+        _ => Err("expected a number from 1 to 32".to_owned()),
+    }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

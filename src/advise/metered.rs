@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use super::{Options, PlannedQuery, WhatIf, WhatIfError};
+use super::{Options, PlannedQuery, Question, WhatIf, WhatIfError};
 use crate::{
     catalog::IndexDef,
     plan::{Plan, WhatIfKind},
@@ -79,6 +79,15 @@ impl<W: WhatIf> WhatIf for Metered<'_, W> {
             self.planner.plan_all(queries, add, hide).await
         } else {
             vec![Err(WhatIfError::Budget); queries.len()]
+        }
+    }
+
+    async fn plan_each(&self, questions: &[Question<'_>]) -> Vec<Vec<Result<Plan, WhatIfError>>> {
+        let n = questions.iter().map(|question| question.queries.len());
+        if self.counts(n.clone().sum()) {
+            self.planner.plan_each(questions).await
+        } else {
+            n.map(|n| vec![Err(WhatIfError::Budget); n]).collect()
         }
     }
 

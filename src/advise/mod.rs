@@ -38,7 +38,7 @@ pub use model::{
 pub(crate) use selectivity::equal as equal_share;
 pub use size::btree_bytes;
 pub use special::extension_of;
-pub use what_if::{NoPlanner, PlannedQuery, WhatIf, WhatIfError};
+pub use what_if::{NoPlanner, PlannedQuery, Question, WhatIf, WhatIfError};
 
 use std::{
     collections::{BTreeMap, BTreeSet},

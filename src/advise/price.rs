@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Options, PlannedQuery, WhatIf, WhatIfError,
+    Options, PlannedQuery, Question, WhatIf, WhatIfError,
     bind::BoundQuery,
     drops::Droppable,
     merge::Merge,
@@ -24,6 +24,9 @@ use crate::{
 /// Most candidates alive in one call: planning time grows with them (measured with HypoPG: 0.35 ms for 1, 2.2 ms for 50), and hypothetical
 /// indexes run out of object ids near 2,500.
 pub(super) const MAX_ALIVE: usize = 10;
+
+/// Sets that are asked for at once. Time that is up ends the pricing after these; more than a few a core would gain nothing.
+const MAX_AT_ONCE: usize = 24;
 
 /// Statements cheaper than this in planner units can't become noticeably faster: a handful of pages.
 pub(super) const MIN_COST: f64 = 20.0;
@@ -305,16 +308,56 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         set: &[usize],
         hidden: &[usize],
     ) {
-        let unknown: Vec<usize> = queries
-            .iter()
-            .copied()
-            .filter(|&query| !self.cache.contains_key(&Key::new(query, set, hidden)))
-            .collect();
-        if unknown.is_empty() || self.is_stopped(unknown.len() as u64) {
-            return;
+        self.price_some(&[(queries.to_vec(), set.to_vec())], hidden)
+            .await;
+    }
+
+    /// Prices statements under sets of candidates, each under its own: independent of each other, so that several planners can work at once.
+    pub(super) async fn price_each(&mut self, asks: &[(Vec<usize>, Vec<usize>)]) {
+        for some in asks.chunks(MAX_AT_ONCE) {
+            self.price_some(some, &[]).await;
         }
-        let planned: Vec<_> = unknown.iter().map(|&at| self.texts[at].clone()).collect();
-        let mut plans = self.ask(&planned, set, hidden).await;
+    }
+
+    async fn price_some(&mut self, asks: &[(Vec<usize>, Vec<usize>)], hidden: &[usize]) {
+        let hide = self.names_of(hidden);
+        let mut open = Vec::new();
+        for (queries, set) in asks {
+            let unknown: Vec<usize> = queries
+                .iter()
+                .copied()
+                .filter(|&query| !self.cache.contains_key(&Key::new(query, set, hidden)))
+                .collect();
+            let n_more = unknown.len() as u64;
+            if unknown.is_empty() || self.is_stopped(n_more) {
+                continue;
+            }
+            self.n_calls += n_more;
+            let planned: Vec<_> = unknown.iter().map(|&at| self.texts[at].clone()).collect();
+            open.push((unknown, planned, self.able(set), set.as_slice()));
+        }
+        let questions: Vec<Question<'_>> = open
+            .iter()
+            .map(|(_, queries, add, _)| Question {
+                queries,
+                add,
+                hide: &hide,
+            })
+            .collect();
+        let answers = self.what_if.plan_each(&questions).await;
+        for ((unknown, planned, _, set), plans) in open.into_iter().zip(answers) {
+            self.settle(unknown, &planned, (set, hidden), plans).await;
+        }
+    }
+
+    /// Takes in the answers for one set. Where the whole set failed, it is asked again without the candidates that this planner can't make.
+    async fn settle(
+        &mut self,
+        unknown: Vec<usize>,
+        planned: &[PlannedQuery],
+        (set, hidden): (&[usize], &[usize]),
+        mut plans: Vec<Result<Plan, WhatIfError>>,
+    ) {
         if !set.is_empty() && plans.iter().all(Result::is_err) && self.stopped.is_none() {
             self.find_broken(&planned[0], set).await;
             let rest: Vec<usize> = set
@@ -323,7 +366,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
                 .filter(|at| !self.broken.contains_key(at))
                 .collect();
             if rest.len() < set.len() && !rest.is_empty() {
-                plans = self.ask(&planned, &rest, hidden).await;
+                plans = self.ask(planned, &rest, hidden).await;
             }
         }
         for (query, plan) in unknown.into_iter().zip(plans) {
@@ -335,18 +378,26 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         }
     }
 
+    /// `schema.name` of droppable indexes.
+    fn names_of(&self, hidden: &[usize]) -> Vec<String> {
+        let hidden = hidden.iter();
+        hidden.map(|&at| self.droppable[at].name.clone()).collect()
+    }
+
+    /// Candidates of a set, as far as this planner can make them.
+    fn able(&self, set: &[usize]) -> Vec<IndexDef> {
+        let able = set.iter().filter(|at| !self.broken.contains_key(at));
+        able.map(|&at| self.defs[at].clone()).collect()
+    }
+
     async fn ask(
         &mut self,
         planned: &[PlannedQuery],
         set: &[usize],
         hidden: &[usize],
     ) -> Vec<Result<Plan, WhatIfError>> {
-        let able = set.iter().filter(|at| !self.broken.contains_key(at));
-        let add: Vec<IndexDef> = able.map(|&at| self.defs[at].clone()).collect();
-        let hide: Vec<String> = hidden
-            .iter()
-            .map(|&at| self.droppable[at].name.clone())
-            .collect();
+        let add = self.able(set);
+        let hide = self.names_of(hidden);
         self.n_calls += planned.len() as u64;
         self.what_if.plan_all(planned, &add, &hide).await
     }

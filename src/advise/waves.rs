@@ -24,24 +24,29 @@ pub(super) async fn price_all<W: WhatIf>(
             .filter(|query| pricer.applies.iter().any(|applies| applies.contains(query)))
             .collect();
         pricer.price_bases(&wave).await;
-        for set in pricer.candidate_sets(&wave) {
-            let asked = with_base(pricer, &set, &wave);
-            pricer.price(&asked, &set).await;
-            let winners = used_by(pricer, &asked, &set);
-            used.extend(rivals(pricer, &asked, &set, &winners, sizes));
+        let sets = pricer.candidate_sets(&wave).into_iter();
+        let asks: Vec<_> = sets
+            .map(|set| (with_base(pricer, &set, &wave), set))
+            .collect();
+        pricer.price_each(&asks).await;
+        for (asked, set) in &asks {
+            let winners = used_by(pricer, asked, set);
+            used.extend(rivals(pricer, asked, set, &winners, sizes));
             used.extend(winners);
         }
         let so_far: Vec<usize> = (0..n_queries.min(start + WAVE)).collect();
-        for &at in &used {
-            let asked = with_base(pricer, &[at], &so_far);
-            pricer.price(&asked, &[at]).await;
-        }
-        for &query in &wave {
-            let set = best_for(pricer, query, &used);
-            if set.len() > 1 && pricer.base(query).is_some() {
-                pricer.price(&[query], &set).await;
-            }
-        }
+        let alone = used.iter().map(|&at| vec![at]);
+        let asks: Vec<_> = alone
+            .map(|set| (with_base(pricer, &set, &so_far), set))
+            .collect();
+        pricer.price_each(&asks).await;
+        let asks: Vec<_> = wave
+            .iter()
+            .filter(|query| pricer.base(**query).is_some())
+            .map(|&query| (vec![query], best_for(pricer, query, &used)))
+            .filter(|(_, set)| set.len() > 1)
+            .collect();
+        pricer.price_each(&asks).await;
     }
 }
 

@@ -16,6 +16,17 @@ pub struct PlannedQuery {
     pub search_path: Vec<String>,
 }
 
+/// Statements to be planned under one set of changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The statements.
+    pub queries: &'a [PlannedQuery],
+    /// Indexes as if they existed.
+    pub add: &'a [IndexDef],
+    /// Indexes (`schema.name`) as if they did not.
+    pub hide: &'a [String],
+}
+
 /// Why a statement could not be planned. Data, not failure: the statement is skipped and counted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WhatIfError {
@@ -67,6 +78,21 @@ pub trait WhatIf: Sync {
                 plans.push(self.plan(query, add, hide).await);
             }
             plans
+        }
+    }
+
+    /// Answers several questions, in their order: as [`WhatIf::plan_all`] would one after the other. Worth overriding where several planners
+    /// can work at the same time.
+    fn plan_each(
+        &self,
+        questions: &[Question<'_>],
+    ) -> impl Future<Output = Vec<Vec<Result<Plan, WhatIfError>>>> + Send {
+        async move {
+            let mut answers = Vec::with_capacity(questions.len());
+            for Question { queries, add, hide } in questions {
+                answers.push(self.plan_all(queries, add, hide).await);
+            }
+            answers
         }
     }
 

@@ -33,7 +33,7 @@ use crate::{
     rules::{self, Audit, RULES, Rule, Scope, Settings},
     snapshot::Snapshot,
     sql::Fingerprint,
-    twin::Twin,
+    twin::{Fleet, Twin},
     workload::{Query, Workload},
 };
 
@@ -222,7 +222,7 @@ impl Asked<'_> {
             .as_ref()
             .is_some_and(|live| live.kind() != WhatIfKind::None);
         match Box::pin(self.twin(source, has_hypopg, notes)).await {
-            Some(twin) => self.advice(catalog, &twin).await,
+            Some(fleet) => self.advice(catalog, &fleet).await,
             None => match &live {
                 Some(live) => self.advice(catalog, live).await,
                 None => self.advice(catalog, &NoPlanner).await,
@@ -236,9 +236,10 @@ impl Asked<'_> {
         source: twin::Source<'_>,
         has_hypopg: bool,
         notes: &mut Vec<String>,
-    ) -> Option<Twin> {
+    ) -> Option<Fleet> {
+        let n = twin::n_twins(source.n_twins, self.snapshot.workload.queries.len());
         let built = match (&self.snapshot.planner, self.server) {
-            (Some(planner), _) => twin::build(planner.clone(), source, self.context).await,
+            (Some(planner), _) => twin::build_fleet(planner.clone(), source, n, self.context).await,
             (None, Some(server)) => {
                 let major = u16::try_from(server.version_num() / 10_000).unwrap_or(0);
                 let at_hand = source.exact(major, self.context).is_ok();
@@ -254,17 +255,17 @@ impl Asked<'_> {
                     EndpointReads::Skip
                 };
                 match server.planner_state(endpoints).await {
-                    Ok(planner) => twin::build(planner, source, self.context).await,
+                    Ok(planner) => twin::build_fleet(planner, source, n, self.context).await,
                     Err(error) => Err(error.into()),
                 }
             }
             (None, None) => return None,
         };
         match built {
-            Ok(twin) => {
-                notes.extend(self.self_check(&twin).await);
-                notes.extend(twin::remarks(&twin));
-                Some(twin)
+            Ok(fleet) => {
+                notes.extend(self.self_check(fleet.first()).await);
+                notes.extend(twin::remarks(fleet.first()));
+                Some(fleet)
             }
             Err(error) if has_hypopg => {
                 notes.push(format!("{error}: indexes are priced by HypoPG"));
@@ -514,6 +515,7 @@ impl Request<'_> {
                 pg_bin: self.twin.pg_bin.as_deref(),
                 fetch: self.twin.fetch_server,
                 as_major: None,
+                n_twins: self.twin.twins,
             })
         };
         let mut conclusion = run_audit(inputs, pricing, &judging, context).await?;

@@ -53,6 +53,7 @@ async fn of_snapshots(args: &DiffArgs, context: &Context) -> Result<Difference, 
             snapshot: Some(path.to_path_buf()),
             pg_bin: args.pg_bin.clone(),
             fetch_server: args.fetch_server,
+            twins: None,
         };
         Box::pin(audit::of_snapshot(&twin, context)).await
     };

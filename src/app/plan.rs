@@ -3,7 +3,7 @@
 mod output;
 mod problems;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 
@@ -18,8 +18,9 @@ use crate::{
     db::LivePlanner,
     plan::{self, Plan},
     rules::review,
-    sql::{Lexer, TokenKind},
+    sql::{Lexer, TokenKind, plannable},
     twin::{AddedIndex, Twin},
+    workload::{Query, Workload},
 };
 
 /// Largest file of statements, bytes.
@@ -35,7 +36,7 @@ pub(super) async fn run(args: &PlanArgs, context: &Context) -> Result<Outcome, E
             plans: vec![of_file(args, &text)?],
             ..Answer::default()
         },
-        (None, Some(path)) => of_snapshot(args, path, statements(args)?, context).await?,
+        (None, Some(path)) => of_snapshot(args, path, context).await?,
         (None, None) => Answer {
             plans: of_server(args, statements(args)?, context).await?,
             ..Answer::default()
@@ -58,11 +59,40 @@ struct Answer {
     /// One entry a statement: `sql`, and `explain` or `error`; with something to compare, `before` too.
     plans: Vec<Value>,
     added: Vec<AddedIndex>,
+    /// By whose planner the plans are, where that is another version than the captured one.
+    preview: Option<Preview>,
+}
+
+/// Plans of a version that was not captured.
+#[derive(Debug)]
+struct Preview {
+    captured: u16,
+    planned_by: u16,
+}
+
+impl Preview {
+    fn of(captured: u16, twin: &Twin) -> Option<Self> {
+        (!twin.is_same_major()).then(|| Self {
+            captured,
+            planned_by: twin.major(),
+        })
+    }
+
+    fn words(&self) -> String {
+        format!(
+            "preview: what PostgreSQL {} was seen with, planned by PostgreSQL {}\n",
+            self.captured, self.planned_by
+        )
+    }
 }
 
 impl Answer {
     fn document(&self) -> Value {
         let mut document = json!({ "plans": self.plans });
+        if let Some(preview) = &self.preview {
+            document["preview"] =
+                json!({ "captured": preview.captured, "planned_by": preview.planned_by });
+        }
         if !self.added.is_empty() {
             let indexes = self.added.iter().map(|index| {
                 json!({ "name": index.name, "table": index.table.to_string(), "definition": index.definition, "size_bytes": index.n_bytes, "height": index.height })
@@ -100,13 +130,13 @@ async fn of_server(
     Ok(plans)
 }
 
-async fn of_snapshot(
-    args: &PlanArgs,
-    path: &Path,
-    statements: Vec<String>,
-    context: &Context,
-) -> Result<Answer, Error> {
+async fn of_snapshot(args: &PlanArgs, path: &Path, context: &Context) -> Result<Answer, Error> {
+    let asked = asked(args)?;
     let snapshot = file::open(path)?;
+    let statements = match asked {
+        Some(statements) => statements,
+        None => captured(&snapshot.workload)?,
+    };
     let planner = snapshot.planner.ok_or_else(|| {
         Error::new(
             ErrorKind::Input,
@@ -124,12 +154,14 @@ async fn of_snapshot(
         pg_bin: args.pg_bin.as_deref(),
         fetch: args.fetch_server,
         as_major: args.as_major,
+        n_twins: None,
     };
     source.check(&planner)?;
     let mut before = None;
     if args.as_major.is_some() {
         before = of_own_major(&planner, source, &queries, context).await?;
     }
+    let captured_major = u16::try_from(planner.version_num / 10_000).unwrap_or(0);
     let twin = twin::build(planner, source, context).await?;
     if twin.is_same_major()
         && let Some(checked) = self_check::check(&twin, &snapshot.samples).await
@@ -143,7 +175,10 @@ async fn of_snapshot(
     if changes && before.is_none() {
         before = Some(plan_all(&twin, &queries, &[]).await?);
     }
-    let mut answer = Answer::default();
+    let mut answer = Answer {
+        preview: Preview::of(captured_major, &twin),
+        ..Answer::default()
+    };
     for ddl in &args.index {
         answer.added.push(add_index(&twin, ddl, args).await?);
     }
@@ -272,11 +307,51 @@ fn of_file(args: &PlanArgs, text: &str) -> Result<Value, Error> {
 }
 
 fn statements(args: &PlanArgs) -> Result<Vec<String>, Error> {
+    asked(args)?.ok_or_else(|| Error::new(ErrorKind::Usage, "no statement to plan"))
+}
+
+/// The statements of the command line.
+fn asked(args: &PlanArgs) -> Result<Option<Vec<String>>, Error> {
     match (&args.query, &args.file) {
-        (Some(query), _) => Ok(vec![query.clone()]),
-        (None, Some(path)) => text::read(path, MAX_FILE_BYTES).map(|text| split(&text)),
-        (None, None) => Err(Error::new(ErrorKind::Usage, "no statement to plan")),
+        (Some(query), _) => Ok(Some(vec![query.clone()])),
+        (None, Some(path)) => text::read(path, MAX_FILE_BYTES).map(|text| Some(split(&text))),
+        (None, None) => Ok(None),
     }
+}
+
+/// Statements of a snapshot that are planned where none is named: those that take most of the time.
+const MAX_CAPTURED: usize = 500;
+
+/// The statements that were captured, those that take most of the time first.
+fn captured(workload: &Workload) -> Result<Vec<String>, Error> {
+    let mut queries: Vec<&Query> = workload
+        .queries
+        .iter()
+        .filter(|query| query.shape.is_some() && has_a_plan(&query.sample))
+        .collect();
+    queries.sort_by(|a, b| b.total_ms().total_cmp(&a.total_ms()));
+    if queries.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "no statement to plan: the snapshot holds none",
+        )
+        .hint("name one, or --file FILE.sql"));
+    }
+    let texts = queries.into_iter().take(MAX_CAPTURED);
+    Ok(texts
+        .map(|query| plannable(&query.sample, &BTreeMap::new(), None))
+        .collect())
+}
+
+/// Does the planner plan statements that begin so? COPY, VACUUM and the like are not asked about.
+fn has_a_plan(sql: &str) -> bool {
+    let first = Lexer::new(sql.as_bytes()).find(|token| token.kind != TokenKind::Open);
+    first.is_some_and(|token| {
+        [
+            "select", "with", "insert", "update", "delete", "merge", "values", "table",
+        ]
+        .contains(&sql[token.start..token.end].to_ascii_lowercase().as_str())
+    })
 }
 
 /// Statements of a file, at semicolons outside of strings, parentheses notwithstanding.
@@ -303,6 +378,20 @@ fn split(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_plan_is_not_asked_about() {
+        for (sql, has) in [
+            ("SELECT 1", true),
+            ("/* x */ (select 1) union select 2", true),
+            ("With a AS (SELECT 1) TABLE a", true),
+            ("copy t from stdin", false),
+            ("vacuum t", false),
+            ("", false),
+        ] {
+            assert_eq!(has_a_plan(sql), has, "{sql}");
+        }
+    }
 
     #[test]
     fn a_file_is_split_at_semicolons_outside_of_strings() {

@@ -9,6 +9,7 @@
 mod account;
 mod binaries;
 mod command;
+mod copies;
 mod error;
 mod fetch;
 mod find;

@@ -76,6 +76,8 @@ pub struct Options {
     pub run_as: RunAs,
     /// Locale of the cluster; `None` is C.UTF-8, or C where the system has no such locale.
     pub locale: Option<String>,
+    /// Size of a segment of its write-ahead log in MB; `None` is the server's own, 16. The first one is copied with every template.
+    pub wal_segment_mb: Option<u32>,
     /// Format of its log.
     pub log_format: LogFormat,
     /// Libraries to preload, in order; one that this installation does not have is left out.
@@ -93,6 +95,7 @@ impl Options {
             temp: PathBuf::from("/tmp"),
             run_as: RunAs::default(),
             locale: None,
+            wal_segment_mb: None,
             log_format: LogFormat::default(),
             preload: vec!["pg_stat_statements".to_owned()],
             settings: Vec::new(),

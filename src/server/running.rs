@@ -48,11 +48,11 @@ const STDERR: &str = "server.log";
 #[derive(Debug)]
 pub struct Server {
     // stopped before its folder goes
-    process: Process,
-    folder: Folder,
-    log: PathBuf,
-    preloaded: Vec<String>,
-    major: u16,
+    pub(super) process: Process,
+    pub(super) folder: Folder,
+    pub(super) log: PathBuf,
+    pub(super) preloaded: Vec<String>,
+    pub(super) major: u16,
 }
 
 /// A server that was left running.
@@ -95,18 +95,10 @@ impl Server {
         template: &Template,
         preload: &[String],
     ) -> Result<Self, ServerError> {
-        let folder = Folder::create(&options.temp, account, |path| {
-            vec![
-                (CONFIGURATION, options.configuration(path, preload)),
-                (STDERR, String::new()),
-            ]
-        })?;
-        check_socket_path(folder.path())?;
+        let folder = configured_folder(options, account, preload)?;
         template.copy_into(&folder)?;
-        let mut process = Process::spawn(binaries, &folder)?;
-        process.wait_until_ready(folder.path())?;
         Ok(Self {
-            process,
+            process: Process::start(binaries, &folder)?,
             log: folder.path().join(options.log_format.file()),
             folder,
             preloaded: preload.to_vec(),
@@ -176,28 +168,6 @@ impl Server {
         self.folder.path().join("data")
     }
 
-    /// Shuts it down cleanly, does `between`, starts it again in the same folder.
-    ///
-    /// # Errors
-    /// When it does not shut down in time, or does not start again; `between` ran only in the second case.
-    pub fn restart_after<T>(
-        &mut self,
-        binaries: &Binaries,
-        between: impl FnOnce() -> T,
-    ) -> Result<T, ServerError> {
-        self.process.signal(Signal::SIGINT);
-        if !self.process.ends_within(STOP_LIMIT) {
-            return Err(ServerError::Slow {
-                seconds: STOP_LIMIT.as_secs(),
-                log: String::new(),
-            });
-        }
-        let done = between();
-        self.process = Process::spawn(binaries, &self.folder)?;
-        self.process.wait_until_ready(self.folder.path())?;
-        Ok(done)
-    }
-
     /// Ends its sessions, shuts it down, removes its folder. Dropping does the same; here it is said.
     pub fn stop(self) {
         drop(self);
@@ -217,12 +187,31 @@ impl Server {
 
 /// The postmaster, stopped when dropped.
 #[derive(Debug)]
-struct Process {
+pub(super) struct Process {
     child: Child,
     left_alone: bool,
 }
 
 impl Process {
+    /// Starts it and waits until it answers.
+    pub(super) fn start(binaries: &Binaries, folder: &Folder) -> Result<Self, ServerError> {
+        let mut process = Self::spawn(binaries, folder)?;
+        process.wait_until_ready(folder.path())?;
+        Ok(process)
+    }
+
+    /// Ends it cleanly: fast shutdown.
+    pub(super) fn shut_down(&mut self) -> Result<(), ServerError> {
+        self.signal(Signal::SIGINT);
+        if self.ends_within(STOP_LIMIT) {
+            return Ok(());
+        }
+        Err(ServerError::Slow {
+            seconds: STOP_LIMIT.as_secs(),
+            log: String::new(),
+        })
+    }
+
     fn spawn(binaries: &Binaries, folder: &Folder) -> Result<Self, ServerError> {
         // under root the folder is the server's user's by now: no link of its making is followed
         let log = || {
@@ -322,6 +311,22 @@ fn is_ready(folder: &Path) -> bool {
             .nth(7)
             .is_some_and(|line| line.trim() == "ready")
     })
+}
+
+/// A new folder with a configuration, and no data yet.
+pub(super) fn configured_folder(
+    options: &Options,
+    account: Account,
+    preload: &[String],
+) -> Result<Folder, ServerError> {
+    let folder = Folder::create(&options.temp, account, |path| {
+        vec![
+            (CONFIGURATION, options.configuration(path, preload)),
+            (STDERR, String::new()),
+        ]
+    })?;
+    check_socket_path(folder.path())?;
+    Ok(folder)
 }
 
 fn check_socket_path(folder: &Path) -> Result<(), ServerError> {

@@ -34,6 +34,14 @@ pub(super) struct Template {
 }
 
 impl Template {
+    /// The data folder of a server that is down.
+    pub(super) fn of_stopped(data: PathBuf) -> Self {
+        Self {
+            data,
+            _folder: None,
+        }
+    }
+
     /// Takes the one in the cache, or makes it.
     pub(super) fn prepare(binaries: &Binaries, options: &Options) -> Result<Self, ServerError> {
         let cached = options.cache.join("templates").join(key(binaries, options));
@@ -84,20 +92,28 @@ impl Template {
 fn key(binaries: &Binaries, options: &Options) -> String {
     let locale = options.locale.as_deref().unwrap_or("");
     let folder = binaries.folder().display();
-    let identity = format!("{}\n{folder}\n{locale}", binaries.version());
+    let mut identity = format!("{}\n{folder}\n{locale}", binaries.version());
+    if let Some(mb) = options.wal_segment_mb {
+        identity.push_str(&format!("\n{mb} MB"));
+    }
     format!("{}-{:016x}", binaries.major(), xxh3_64(identity.as_bytes()))
 }
 
 fn initdb(binaries: &Binaries, options: &Options, folder: &Folder) -> Result<(), ServerError> {
     let Some(locale) = &options.locale else {
         // not every system has C.UTF-8
-        return initdb_with(binaries, folder, "C.UTF-8")
-            .or_else(|_| initdb_with(binaries, folder, "C"));
+        return initdb_with(binaries, options, folder, "C.UTF-8")
+            .or_else(|_| initdb_with(binaries, options, folder, "C"));
     };
-    initdb_with(binaries, folder, locale)
+    initdb_with(binaries, options, folder, locale)
 }
 
-fn initdb_with(binaries: &Binaries, folder: &Folder, locale: &str) -> Result<(), ServerError> {
+fn initdb_with(
+    binaries: &Binaries,
+    options: &Options,
+    folder: &Folder,
+    locale: &str,
+) -> Result<(), ServerError> {
     let mut initdb = Command::new(binaries.program("initdb"));
     clean_environment(&mut initdb);
     folder.account().apply(&mut initdb);
@@ -108,6 +124,9 @@ fn initdb_with(binaries: &Binaries, folder: &Folder, locale: &str) -> Result<(),
         .arg(format!("--username={SUPERUSER}"))
         .arg(format!("--locale={locale}"))
         .current_dir(folder.path());
+    if let Some(mb) = options.wal_segment_mb {
+        initdb.arg(format!("--wal-segsize={mb}"));
+    }
     if binaries.major() >= 18 {
         // on by default from 18; a twin patches pages, and nobody needs them in a server that lives for seconds
         initdb.arg("--no-data-checksums");

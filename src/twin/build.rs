@@ -1,17 +1,22 @@
 //! From a planner state to a running twin.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use tokio::sync::Mutex;
 
-use super::{TwinError, ddl, files::DataDir, inject, patch, schema, settings, what_if::Active};
+use super::{
+    TwinError, ddl,
+    files::{DataDir, FileError},
+    inject, patch, schema, settings,
+    what_if::Active,
+};
 use crate::{
     catalog::{
         IndexDef,
         planner::{Locale, PlannerState},
     },
     db::{OwnConninfo, Owned},
-    server::{Binaries, Options, RunAs, SUPERUSER, Server},
+    server::{Binaries, Options, RunAs, SUPERUSER, Server, ServerError},
     sql::{quote_identifier, quote_literal},
 };
 
@@ -29,6 +34,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("wal_level", "minimal"),
     ("max_wal_senders", "0"),
     ("wal_skip_threshold", "0"),
+    ("min_wal_size", "2MB"),
     ("shared_buffers", "16MB"),
     ("max_connections", "20"),
     ("max_locks_per_transaction", "1024"),
@@ -53,7 +59,7 @@ pub struct Twin {
     pub(super) superuser: Owned,
     pub(super) planner: Owned,
     pub(super) data: DataDir,
-    pub(super) state: PlannerState,
+    pub(super) state: Arc<PlannerState>,
     pub(super) active: Mutex<Active>,
     /// Bytes of what-if indexes by definition, for callers that can't wait.
     pub(super) sizes: std::sync::Mutex<BTreeMap<IndexDef, u64>>,
@@ -73,6 +79,22 @@ impl Twin {
         binaries: Binaries,
         options: TwinOptions,
     ) -> Result<Self, TwinError> {
+        let one = Self::build_several(state, binaries, options, 1).await?;
+        one.into_iter()
+            .next()
+            .ok_or_else(|| TwinError::Statement("no server was started".to_owned()))
+    }
+
+    /// Builds up to `n` equal twins: one is filled, the others start from copies of its data folder, 50 MB each.
+    ///
+    /// # Errors
+    /// As [`Twin::build`]. Where there is no room for a copy, there are fewer.
+    pub async fn build_several(
+        state: PlannerState,
+        binaries: Binaries,
+        options: TwinOptions,
+        n: usize,
+    ) -> Result<Vec<Self>, TwinError> {
         if state.version_num / 10_000 > u32::from(binaries.major()) {
             return Err(TwinError::Unsupported(format!(
                 "it runs PostgreSQL {}, the binaries at hand are {}",
@@ -80,43 +102,49 @@ impl Twin {
                 binaries.major()
             )));
         }
-        let server_options = server_options(&options);
-        let starting = binaries.clone();
-        let mut server = blocking(move || Server::start(&starting, &server_options)).await??;
+        let mut server_options = server_options(&options);
+        server_options.locale = locale_of_all(&state.locale);
+        let (starting, mut its_options) = (binaries.clone(), server_options.clone());
+        let started = move || match Server::start(&starting, &its_options) {
+            // that locale is not to be had here
+            Err(ServerError::Initdb { .. }) if its_options.locale.is_some() => {
+                its_options.locale = None;
+                Ok((Server::start(&starting, &its_options)?, false))
+            }
+            other => other.map(|server| (server, its_options.locale.is_some())),
+        };
+        let (server, fits) = blocking(started).await??;
         let role = role(&state);
-        let mut skipped = fill(&server, &state, &role).await?;
+        let mut skipped = fill(&server, &state, &role, fits).await?;
+        skipped.sort();
         let files = {
             let superuser = connect(&server, SUPERUSER, DATABASE).await?;
             let session = superuser.session().await?;
             patch::relations(&session).await?
         };
-        let (physical, endpoints) = (state.physical.clone(), state.endpoints.clone());
-        let (server, patched) = blocking(move || {
-            let data = DataDir::new(server.data_folder());
-            let patched = server.restart_after(&binaries, || {
-                data.and_then(|data| {
-                    patch::apply(&data, &files, &physical, &endpoints)?;
-                    Ok(data)
-                })
+        let state = Arc::new(state);
+        let known = Arc::clone(&state);
+        let servers = blocking(move || {
+            server.restart_in_copies(&binaries, &server_options, n.saturating_sub(1), |data| {
+                patched(data, &files, &known)
+            })
+        })
+        .await??;
+        let mut twins = Vec::with_capacity(servers.len());
+        for (server, data) in servers {
+            twins.push(Self {
+                superuser: connect(&server, SUPERUSER, DATABASE).await?,
+                planner: connect(&server, &role, DATABASE).await?,
+                data: data?,
+                state: Arc::clone(&state),
+                active: Mutex::new(Active::default()),
+                sizes: std::sync::Mutex::default(),
+                skipped: skipped.clone(),
+                role: role.clone(),
+                server,
             });
-            (server, patched)
-        })
-        .await?;
-        let data = patched??;
-        let superuser = connect(&server, SUPERUSER, DATABASE).await?;
-        let planner = connect(&server, &role, DATABASE).await?;
-        skipped.sort();
-        Ok(Self {
-            superuser,
-            planner,
-            data,
-            state,
-            active: Mutex::new(Active::default()),
-            sizes: std::sync::Mutex::default(),
-            skipped,
-            role,
-            server,
-        })
+        }
+        Ok(twins)
     }
 
     /// Objects that the twin lacks, in words, sorted.
@@ -143,6 +171,17 @@ impl Twin {
     }
 }
 
+/// Writes what the state knows into the files of a server that is down.
+fn patched(
+    data: PathBuf,
+    files: &[patch::RelationFile],
+    state: &PlannerState,
+) -> Result<DataDir, FileError> {
+    let data = DataDir::new(data)?;
+    patch::apply(&data, files, &state.physical, &state.endpoints)?;
+    Ok(data)
+}
+
 /// The captured role's name, so that policies that ask for it are estimated alike. Never one that has rights.
 fn role(state: &PlannerState) -> String {
     let name = state.role.as_str();
@@ -158,11 +197,22 @@ fn role(state: &PlannerState) -> String {
 const MAX_ROLE_BYTES: usize = 63;
 
 /// Roles, database, objects, statistics, settings.
-async fn fill(server: &Server, state: &PlannerState, role: &str) -> Result<Vec<String>, TwinError> {
-    let admin = connect(server, SUPERUSER, "postgres").await?;
-    let create = format!("CREATE ROLE {} LOGIN", quote_identifier(role));
-    admin.batch(&create).await?;
-    let mut skipped = database(&admin, role, &state.locale).await?;
+async fn fill(
+    server: &Server,
+    state: &PlannerState,
+    role: &str,
+    fits: bool,
+) -> Result<Vec<String>, TwinError> {
+    let mut skipped = {
+        let admin = connect(server, SUPERUSER, "template1").await?;
+        let create = format!("CREATE ROLE {} LOGIN", quote_identifier(role));
+        admin.batch(&create).await?;
+        if fits {
+            take_over_database(&admin, role).await?
+        } else {
+            database(&admin, role, &state.locale, server.major()).await?
+        }
+    };
     let superuser = connect(server, SUPERUSER, DATABASE).await?;
     let planner = connect(server, role, DATABASE).await?;
     let session = superuser.session().await?;
@@ -197,12 +247,45 @@ async fn fill(server: &Server, state: &PlannerState, role: &str) -> Result<Vec<S
 const FORMATS: &str = "SET search_path = pg_catalog; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; \
     SET lc_monetary = 'C'; SET bytea_output = 'hex'";
 
+/// The locale to initialise the whole cluster with, so that a database that is there already can be taken: where the captured one is of the C
+/// library and the same for all purposes. Its name goes to a program's command line.
+fn locale_of_all(locale: &Locale) -> Option<String> {
+    let is_plain = locale.collate == locale.ctype
+        && !locale.collate.is_empty()
+        && (locale.collate.bytes())
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'-'));
+    (locale.provider == "c" && is_plain).then(|| locale.collate.clone())
+}
+
+/// Uses the database that every cluster has: making one copies 7 MB in 300 files.
+async fn take_over_database(admin: &Owned, role: &str) -> Result<Vec<String>, TwinError> {
+    admin
+        .batch(&format!("ALTER DATABASE postgres RENAME TO {DATABASE}"))
+        .await?;
+    let owner = quote_identifier(role);
+    admin
+        .batch(&format!("ALTER DATABASE {DATABASE} OWNER TO {owner}"))
+        .await?;
+    Ok(Vec::new())
+}
+
 /// CREATE DATABASE in the best way that works here: the order of texts decides estimates of ranges and prefixes.
-async fn database(admin: &Owned, role: &str, locale: &Locale) -> Result<Vec<String>, TwinError> {
+async fn database(
+    admin: &Owned,
+    role: &str,
+    locale: &Locale,
+    major: u16,
+) -> Result<Vec<String>, TwinError> {
+    // files are copied faster than pages are logged
+    let strategy = if major >= 15 {
+        " STRATEGY file_copy"
+    } else {
+        ""
+    };
     let mut last = Ok(());
     for (at, options) in locale_options(locale).iter().enumerate() {
         let sql = format!(
-            "CREATE DATABASE {DATABASE} OWNER {} TEMPLATE template0 ENCODING 'UTF8'{options}",
+            "CREATE DATABASE {DATABASE} OWNER {} TEMPLATE template0 ENCODING 'UTF8'{options}{strategy}",
             quote_identifier(role)
         );
         last = admin.batch(&sql).await;
@@ -258,6 +341,7 @@ fn server_options(options: &TwinOptions) -> Options {
     let mut server = Options::new(options.cache.clone());
     server.temp.clone_from(&options.temp);
     server.run_as = RunAs::Stranger;
+    server.wal_segment_mb = Some(1);
     server.preload = Vec::new();
     for (name, value) in SETTINGS {
         server = server.with(name, value);

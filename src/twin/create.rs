@@ -1,5 +1,7 @@
 //! Makes an index in the twin as if it had been built on production: CREATE INDEX on a table that looks empty meanwhile, then size and height.
 
+use std::collections::BTreeSet;
+
 use super::{Twin, TwinError, facts, inject::reason, what_if::set_valid};
 use crate::{
     advise::{WhatIfError, extension_of},
@@ -17,6 +19,15 @@ pub(super) struct Made {
 }
 
 impl Made {
+    #[cfg(test)]
+    pub(super) fn new(indexes: Vec<MadeIndex>) -> Self {
+        Self {
+            indexes,
+            n_bytes: 0,
+            height: 0,
+        }
+    }
+
     fn oids(&self) -> Vec<u32> {
         self.indexes.iter().map(|index| index.oid).collect()
     }
@@ -211,6 +222,22 @@ impl Twin {
             .map_err(unsupported)?;
         result
     }
+}
+
+/// Creates the extensions that some of these indexes need.
+pub(super) async fn provide_for(
+    twin: &Twin,
+    defs: &BTreeSet<&IndexDef>,
+) -> Result<(), WhatIfError> {
+    let extensions: BTreeSet<&str> = defs.iter().filter_map(|def| extension_of(def)).collect();
+    if extensions.is_empty() {
+        return Ok(());
+    }
+    let superuser = twin.superuser_session().await?;
+    for extension in extensions {
+        provide(&superuser, extension).await?;
+    }
+    Ok(())
 }
 
 async fn provide(superuser: &OwnedSession, extension: &str) -> Result<(), WhatIfError> {

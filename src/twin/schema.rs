@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
+
 use super::{
     TwinError,
     ddl::{self, Step},
     inject::reason,
 };
-use crate::{catalog::planner::SchemaObjects, db::OwnedSession};
+use crate::{catalog::planner::SchemaObjects, db::OwnedSession, sql::quote_identifier};
 
 /// How [`super::Twin::skipped`] words an extension that no plan needs.
 pub const NOT_NEEDED: &str = ": the planner does not need it";
@@ -24,6 +26,7 @@ pub(super) async fn create(
     let mut skipped = words(run(planner, ddl::schemas(objects)).await?);
     skipped.extend(extensions(superuser, objects).await?);
     skipped.extend(collations(superuser, planner, objects).await?);
+    let toasted = untoasted(superuser).await?;
     let mut steps = ddl::types(objects);
     steps.extend(ddl::definitions(objects));
     let mut failed = run(planner, steps).await?;
@@ -40,6 +43,10 @@ pub(super) async fn create(
         });
         failed = run(planner, steps.collect()).await?;
     }
+    if !failed.is_empty() {
+        failed = run_in_sight(planner, failed, objects).await?;
+    }
+    toasted_again(superuser, &toasted).await?;
     skipped.extend(words(failed));
     skipped.extend(
         unknown
@@ -53,6 +60,46 @@ pub(super) async fn create(
         )
     }));
     Ok(skipped)
+}
+
+/// Types and how their long values are stored.
+type Storage = (Vec<u32>, Vec<String>);
+
+/// Tables made from here on get no TOAST table: there are no rows, no plan looks at it, and with its index it is two of the five files of a table.
+async fn untoasted(superuser: &OwnedSession) -> Result<Storage, TwinError> {
+    let sql = "SELECT oid, typstorage::text FROM pg_type WHERE typlen = -1 AND typstorage <> 'p' AND typtype IN ('b', 'd', 'r', 'm')";
+    let rows = superuser.query(sql, &[]).await.map_err(TwinError::own)?;
+    let found: Storage = rows
+        .iter()
+        .map(|row| (row.get::<_, u32>(0), row.get::<_, String>(1)))
+        .unzip();
+    let sql = "UPDATE pg_type SET typstorage = 'p' WHERE oid = ANY ($1)";
+    superuser
+        .execute(sql, &[&found.0])
+        .await
+        .map_err(TwinError::own)?;
+    Ok(found)
+}
+
+/// Domains on domains, at most.
+const MAX_DOMAIN_DEPTH: usize = 16;
+
+/// What is made later has rows: samples of what-if indexes.
+async fn toasted_again(superuser: &OwnedSession, toasted: &Storage) -> Result<(), TwinError> {
+    let sql = "UPDATE pg_type t SET typstorage = x.storage::\"char\" FROM unnest($1::oid[], $2::text[]) AS x(oid, storage) WHERE t.oid = x.oid";
+    let (types, storage) = toasted;
+    superuser
+        .execute(sql, &[types, storage])
+        .await
+        .map_err(TwinError::own)?;
+    let domains = "UPDATE pg_type d SET typstorage = b.typstorage FROM pg_type b WHERE d.typtype = 'd' AND b.oid = d.typbasetype AND d.typstorage <> b.typstorage";
+    for _ in 0..MAX_DOMAIN_DEPTH {
+        let n = superuser.execute(domains, &[]).await;
+        if n.map_err(TwinError::own)? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Each in the best way that works here. Those of the system's schema are the machine's on which the database was initialised.
@@ -125,6 +172,35 @@ async fn extensions(
     Ok(skipped)
 }
 
+/// What failed once more, with the schemas of extensions in sight: functions of some (earthdistance) call others by their bare names.
+async fn run_in_sight(
+    planner: &OwnedSession,
+    failed: Vec<Failed>,
+    objects: &SchemaObjects,
+) -> Result<Vec<Failed>, TwinError> {
+    let schemas: BTreeSet<&str> = objects
+        .extensions
+        .iter()
+        .map(|extension| extension.schema.as_str())
+        .collect();
+    let schemas: Vec<String> = schemas.into_iter().map(quote_identifier).collect();
+    if schemas.is_empty() {
+        return Ok(failed);
+    }
+    let path = |names: &str| format!("SET search_path = {names}");
+    planner
+        .batch_execute(&path(&format!("pg_catalog, {}", schemas.join(", "))))
+        .await
+        .map_err(TwinError::own)?;
+    let steps = failed.into_iter().map(|(step, _)| step).collect();
+    let failed = run(planner, steps).await?;
+    planner
+        .batch_execute(&path("pg_catalog"))
+        .await
+        .map_err(TwinError::own)?;
+    Ok(failed)
+}
+
 /// Column types that this server does not know.
 async fn unknown_types(planner: &OwnedSession, objects: &SchemaObjects) -> BTreeSet<String> {
     let names: BTreeSet<&str> = objects
@@ -157,17 +233,29 @@ fn words(failed: Vec<Failed>) -> Vec<String> {
         .collect()
 }
 
+/// Statements that are sent before the first one's answer is waited for: they run one after the other all the same. `join_all` starts up to 30
+/// in their order.
+const IN_FLIGHT: usize = 30;
+
 /// Runs statements, each in a transaction of its own, through the extended protocol: one statement a text, whatever a snapshot says.
 async fn run(session: &OwnedSession, steps: Vec<Step>) -> Result<Vec<Failed>, TwinError> {
     let mut waiting = steps;
     for pass in 1.. {
         let n = waiting.len();
         let mut failed: Vec<Failed> = Vec::new();
-        for step in waiting {
-            match session.execute_typed(&step.sql, &[]).await {
-                Ok(_) => {}
-                Err(error) if error.is_closed() => return Err(TwinError::own(error)),
-                Err(error) => failed.push((step, reason(&error))),
+        let mut rest = waiting.into_iter().peekable();
+        while rest.peek().is_some() {
+            let sent: Vec<Step> = rest.by_ref().take(IN_FLIGHT).collect();
+            let answers = sent
+                .iter()
+                .map(|step| session.execute_typed(&step.sql, &[]));
+            let answers = join_all(answers).await;
+            for (step, answer) in sent.into_iter().zip(answers) {
+                match answer {
+                    Ok(_) => {}
+                    Err(error) if error.is_closed() => return Err(TwinError::own(error)),
+                    Err(error) => failed.push((step, reason(&error))),
+                }
             }
         }
         if failed.is_empty() || failed.len() == n || pass == MAX_PASSES {

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::{Twin, create::Made, explain};
 use crate::{
-    advise::{PlannedQuery, WhatIf, WhatIfError},
-    catalog::IndexDef,
+    advise::{PlannedQuery, Question, WhatIf, WhatIfError},
+    catalog::{IndexDef, RelationName},
     db::OwnedSession,
     plan::{Plan, PlanNode, WhatIfKind},
+    sql::quote_identifier,
 };
 
 /// Indexes that exist at once. Each costs every backend a catalog lookup per plan on its table; beyond this, all are dropped and made anew as needed.
@@ -49,16 +50,10 @@ impl WhatIf for Twin {
         add: &[IndexDef],
         hide: &[String],
     ) -> Vec<Result<Plan, WhatIfError>> {
-        let mut active = self.active.lock().await;
-        let names = match self.switch(&mut active, add, hide).await {
-            Ok(names) => names,
-            Err(error) => return queries.iter().map(|_| Err(error.clone())).collect(),
-        };
-        let mut plans = Vec::with_capacity(queries.len());
-        for query in queries {
-            plans.push(self.plan_one(query, &names, &active.settings).await);
-        }
-        plans
+        // asked for by one alone: in the order that the caller has
+        let ranks: Vec<usize> = (0..add.len()).collect();
+        let question = Question { queries, add, hide };
+        self.answer(question, &ranks).await
     }
 
     fn size_bytes(&self, def: &IndexDef) -> Option<u64> {
@@ -77,7 +72,7 @@ impl Twin {
         hide: &[String],
     ) -> Result<Value, WhatIfError> {
         let mut active = self.active.lock().await;
-        self.switch(&mut active, &[], hide).await?;
+        self.switch(&mut active, &[], &[], hide).await?;
         let session = self.planner_session().await?;
         explain::explain(&session, query, &active.settings).await
     }
@@ -101,6 +96,32 @@ impl Twin {
             .collect()
     }
 
+    /// Plans one question's statements. `ranks` says in which order the indexes of `add` have to have been created.
+    pub(super) async fn answer(
+        &self,
+        question: Question<'_>,
+        ranks: &[usize],
+    ) -> Vec<Result<Plan, WhatIfError>> {
+        let mut active = self.active.lock().await;
+        let names = match self
+            .switch(&mut active, question.add, ranks, question.hide)
+            .await
+        {
+            Ok(names) => names,
+            Err(error) => return vec![Err(error); question.queries.len()],
+        };
+        let mut plans = Vec::with_capacity(question.queries.len());
+        for query in question.queries {
+            plans.push(self.plan_one(query, &names, &active.settings).await);
+        }
+        plans
+    }
+
+    /// What-if indexes that exist, without their names.
+    pub(super) async fn made(&self) -> BTreeSet<IndexDef> {
+        self.active.lock().await.made.keys().cloned().collect()
+    }
+
     async fn plan_one(
         &self,
         query: &PlannedQuery,
@@ -120,18 +141,27 @@ impl Twin {
         &self,
         active: &mut Active,
         add: &[IndexDef],
+        ranks: &[usize],
         hide: &[String],
     ) -> Result<BTreeMap<String, String>, WhatIfError> {
         let superuser = self.superuser_session().await?;
         if active.made.len() + add.len() > MAX_MADE {
-            self.drop_all(active, &superuser).await?;
+            let all = active.made.keys().cloned().collect();
+            drop_made(active, &superuser, all).await?;
         }
-        let missing: Vec<IndexDef> = add
+        let mut ranked: Vec<(usize, IndexDef)> = ranks
             .iter()
-            .map(anonymous)
-            .filter(|def| !active.made.contains_key(def))
+            .copied()
+            .zip(add.iter().map(anonymous))
             .collect();
-        for def in missing {
+        ranked.sort();
+        let wanted: Vec<IndexDef> = ranked.into_iter().map(|(_, def)| def).collect();
+        let late = out_of_order(&wanted, &active.made);
+        drop_made(active, &superuser, late).await?;
+        for def in wanted {
+            if active.made.contains_key(&def) {
+                continue;
+            }
             let name = format!("pgassay_what_if_{}", active.n_made);
             active.n_made += 1;
             let made = self.make(&superuser, &def, &name).await?;
@@ -173,34 +203,6 @@ impl Twin {
         set_valid(&superuser, &off, false).await?;
         (active.shown, active.hidden) = (shown, hidden);
         Ok(names)
-    }
-
-    async fn drop_all(
-        &self,
-        active: &mut Active,
-        superuser: &OwnedSession,
-    ) -> Result<(), WhatIfError> {
-        let oids: Vec<u32> = active
-            .made
-            .values()
-            .filter_map(|made| made.indexes.first())
-            .map(|index| index.oid)
-            .collect();
-        let sql = "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1)";
-        let rows = superuser
-            .query(sql, &[&oids])
-            .await
-            .map_err(|e| explain::failure(&e))?;
-        for row in rows {
-            let name: String = row.get(0);
-            superuser
-                .batch_execute(&format!("DROP INDEX {name}"))
-                .await
-                .map_err(|e| explain::failure(&e))?;
-        }
-        active.made.clear();
-        active.shown.clear();
-        Ok(())
     }
 
     /// OIDs of production's valid indexes by `schema.name`, with those attached to them.
@@ -249,8 +251,56 @@ impl Twin {
     }
 }
 
+async fn drop_made(
+    active: &mut Active,
+    superuser: &OwnedSession,
+    defs: Vec<IndexDef>,
+) -> Result<(), WhatIfError> {
+    for def in defs {
+        let Some(first) = active.made.get(&def).and_then(|made| made.indexes.first()) else {
+            continue;
+        };
+        let name = format!(
+            "{}.{}",
+            quote_identifier(&def.table.schema),
+            quote_identifier(&first.name)
+        );
+        superuser
+            .batch_execute(&format!("DROP INDEX {name}"))
+            .await
+            .map_err(|e| explain::failure(&e))?;
+        for index in active.made.remove(&def).into_iter().flat_map(|m| m.indexes) {
+            active.shown.remove(&index.oid);
+        }
+    }
+    Ok(())
+}
+
+/// Of `wanted`, in the order in which they have to have been created: those that exist and were created after one that should come later on
+/// the same table, or that still has to be made. They have to be made anew.
+fn out_of_order(wanted: &[IndexDef], made: &BTreeMap<IndexDef, Made>) -> Vec<IndexDef> {
+    let mut last: BTreeMap<&RelationName, u32> = BTreeMap::new();
+    let mut late = Vec::new();
+    for def in wanted {
+        let oid = made
+            .get(def)
+            .and_then(|made| made.indexes.first())
+            .map(|index| index.oid);
+        let last = last.entry(&def.table).or_default();
+        match oid {
+            Some(oid) if oid > *last => *last = oid,
+            Some(_) => {
+                late.push(def.clone());
+                *last = u32::MAX;
+            }
+            None => *last = u32::MAX,
+        }
+    }
+    late
+}
+
 /// The definition without its name: what makes two indexes the same.
-fn anonymous(def: &IndexDef) -> IndexDef {
+pub(super) fn anonymous(def: &IndexDef) -> IndexDef {
     IndexDef {
         name: String::new(),
         ..def.clone()
@@ -279,5 +329,49 @@ fn rename(node: &mut PlanNode, names: &BTreeMap<String, String>) {
     }
     for child in &mut node.children {
         rename(child, names);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twin::create::MadeIndex;
+
+    fn index(table: &str, method: &str) -> IndexDef {
+        IndexDef {
+            table: RelationName::new("public", table),
+            method: method.to_owned(),
+            ..IndexDef::default()
+        }
+    }
+
+    #[test]
+    fn indexes_created_in_another_order_are_made_anew() {
+        let [a, b, c, other] = ["a", "b", "c", "d"].map(|method| index("t", method));
+        let elsewhere = index("u", "a");
+        let made = |oids: &[(&IndexDef, u32)]| -> BTreeMap<IndexDef, Made> {
+            let of = |oid: u32| {
+                Made::new(vec![MadeIndex {
+                    oid,
+                    name: String::new(),
+                }])
+            };
+            oids.iter()
+                .map(|(def, oid)| ((*def).clone(), of(*oid)))
+                .collect()
+        };
+        let all = [a.clone(), b.clone(), c.clone(), elsewhere.clone()];
+        let check = |oids: &[(&IndexDef, u32)]| out_of_order(&all, &made(oids));
+        assert_eq!(check(&[]), []);
+        assert_eq!(check(&[(&a, 1), (&b, 2), (&elsewhere, 3), (&c, 4)]), []);
+        assert_eq!(
+            check(&[(&a, 1), (&b, 5), (&c, 4), (&other, 2)]),
+            [c.clone()]
+        );
+        assert_eq!(
+            check(&[(&b, 2), (&c, 3), (&elsewhere, 1)]),
+            [b.clone(), c.clone()]
+        );
+        assert_eq!(check(&[(&a, 9), (&b, 2), (&c, 3)]), [b, c]);
     }
 }

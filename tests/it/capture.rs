@@ -158,3 +158,53 @@ async fn a_tablespaces_costs_are_planned_with() {
     assert_eq!(plans[0]["explain"][0]["Plan"], real[0]["Plan"]);
     assert!(real[0]["Plan"]["Total Cost"].as_f64().unwrap() > 15.0);
 }
+
+/// What a stranger's schema brought up: types without a binary form, an index whose building failed before its first page, options in quotation
+/// marks, an extension's function that calls another by its bare name, a label without a type.
+#[tokio::test]
+async fn odd_corners_are_captured_and_planned_alike() {
+    let database = support::database("corners").await;
+    database
+        .run("CREATE EXTENSION pageinspect; CREATE EXTENSION isn; CREATE EXTENSION seg; CREATE EXTENSION cube; CREATE EXTENSION earthdistance; \
+              CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE FUNCTION score(m mood) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT CASE m WHEN 'sad' THEN 0 ELSE 1 END $$; \
+              CREATE TABLE t (id int, code ean13, codes ean13[], span seg, at timestamp, lat float8, lon float8, m mood, big int) WITH (autovacuum_enabled = off); \
+              INSERT INTO t SELECT n, ((400000000000 + n % 300)::text || '?')::ean13, ARRAY[((400000000000 + n % 50)::text || '?')::ean13], (n % 90 || ' .. ' || n % 90 + 5)::seg, \
+                timestamp '2024-01-01' + n * interval '5 minutes', n % 90, n % 180, CASE WHEN n % 9 = 0 THEN 'sad' ELSE 'ok' END::mood, 100000 + n % 4000 FROM generate_series(1, 20000) n; \
+              CREATE INDEX t_code ON t (code); CREATE INDEX t_at ON t USING brin (at) WITH (pages_per_range = 4, autosummarize = on); CREATE INDEX t_earth ON t USING gist (ll_to_earth(lat, lon)); \
+              CREATE INDEX t_big ON t (big)")
+        .await;
+    database.run("VACUUM ANALYZE t").await;
+    let session = Owned::connect(&database.conninfo, 1).await.unwrap();
+    let session = session.session().await.unwrap();
+    let failed = session
+        .run("CREATE UNIQUE INDEX CONCURRENTLY t_failed ON t (big)")
+        .await;
+    assert!(failed.is_err(), "its values are not unique");
+    let queries = [
+        "SELECT * FROM public.t WHERE code = '400000000007?'::public.ean13",
+        "SELECT code, count(*) FROM public.t GROUP BY code",
+        "SELECT * FROM public.t WHERE codes OPERATOR(pg_catalog.@>) ARRAY['400000000007?']::public.ean13[]",
+        "SELECT * FROM t WHERE span && '3 .. 4'::seg",
+        "SELECT * FROM public.t WHERE at > '2024-03-01' AND at < '2024-03-02'",
+        "SELECT * FROM t WHERE earth_box(ll_to_earth(3, 4), 20000) @> ll_to_earth(lat, lon)",
+        "SELECT * FROM public.t WHERE public.score(m) = 0",
+        "SELECT * FROM public.t WHERE big = 103999",
+    ];
+    for (redact, same) in [("none", 0..8), ("default", 4..8), ("all", 6..7)] {
+        let (_folder, snapshot, _) = capture(&database.url, redact);
+        let plans = crate::twin::planned(&snapshot, &(queries.join(";\n") + ";\n"));
+        for at in same {
+            let explain = format!("EXPLAIN (FORMAT JSON, VERBOSE) {}", queries[at]);
+            let real: serde_json::Value = session.query_one(&explain, &[]).await.unwrap().get(0);
+            let twin = &plans[at]["explain"][0]["Plan"];
+            assert_eq!(
+                real[0]["Plan"]["Node Type"], twin["Node Type"],
+                "{redact}: {}",
+                plans[at]
+            );
+            if redact == "none" {
+                assert_eq!(real[0]["Plan"], *twin, "{}", queries[at]);
+            }
+        }
+    }
+}

@@ -30,6 +30,7 @@ mod recipes;
 mod report;
 mod rewrite;
 mod server;
+mod several_twins;
 mod snapshot_diff;
 #[allow(dead_code, reason = "for every topic to use")]
 mod support;

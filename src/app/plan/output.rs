@@ -20,6 +20,14 @@ const CONDITIONS: [&str; 6] = [
 
 pub(super) fn terminal(answer: &Answer) -> String {
     let mut text = String::new();
+    if let Some(preview) = &answer.preview {
+        text.push_str(&preview.words());
+        text.push('\n');
+    }
+    let labels = answer.preview.as_ref().map_or_else(
+        || ["before".to_owned(), "after".to_owned()],
+        |preview| [preview.captured, preview.planned_by].map(|major| format!("in {major}")),
+    );
     for index in &answer.added {
         let height = match index.height {
             0 => String::new(),
@@ -50,13 +58,21 @@ pub(super) fn terminal(answer: &Answer) -> String {
         let root = &plan["explain"][0]["Plan"];
         let compared = plan
             .get("before")
-            .map(|before| change(&before[0]["Plan"], root));
+            .map(|before| change(&before[0]["Plan"], root, &labels));
         let mut is_worth_showing = true;
         if let Some((is_changed, words)) = compared {
             n_compared += 1;
             n_changed += usize::from(is_changed);
             is_worth_showing = is_changed;
             text.push_str(&format!("  {words}\n"));
+            let old = &plan["before"][0]["Plan"];
+            if is_changed && old.is_object() {
+                text.push_str(&format!("  {}:\n", labels[0]));
+                node(old, 2, &mut text);
+                text.push_str(&format!("  {}:\n", labels[1]));
+                node(root, 2, &mut text);
+                is_worth_showing = false;
+            }
         }
         // whoever has the plan in a file has its tree
         let is_from_file = plan.get("where_it_goes").is_some();
@@ -73,10 +89,10 @@ pub(super) fn terminal(answer: &Answer) -> String {
 }
 
 /// Does the plan change, and in words.
-fn change(before: &Value, after: &Value) -> (bool, String) {
+fn change(before: &Value, after: &Value, labels: &[String; 2]) -> (bool, String) {
     let (Some(old), Some(new)) = (before["Total Cost"].as_f64(), after["Total Cost"].as_f64())
     else {
-        return (true, "could not be planned before".to_owned());
+        return (true, format!("could not be planned {}", labels[0]));
     };
     let is_changed = shape(before) != shape(after);
     let what = if is_changed {
@@ -90,7 +106,9 @@ fn change(before: &Value, after: &Value) -> (bool, String) {
     } else {
         let direction = if new < old { "less" } else { "more" };
         format!(
-            "{what}, cost {old:.2} before, {new:.2} after: {:.1} times {direction}",
+            "{what}, cost {old:.2} {}, {new:.2} {}: {:.1} times {direction}",
+            labels[0],
+            labels[1],
             high / low
         )
     };
@@ -156,6 +174,8 @@ mod tests {
     #[test]
     fn a_change_is_told_in_words() {
         let scan = json!({ "Node Type": "Seq Scan", "Relation Name": "t", "Total Cost": 1000.0 });
+        let labels = ["before", "after"].map(str::to_owned);
+        let change = |before: &Value, after: &Value| change(before, after, &labels);
         let index = json!({ "Node Type": "Index Scan", "Relation Name": "t", "Index Name": "i", "Total Cost": 10.0 });
         assert_eq!(
             change(&scan, &index),

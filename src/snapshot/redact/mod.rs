@@ -94,22 +94,30 @@ impl Holds {
                     ""
                 };
                 format!(
-                    "{} ({} columns: {}{more})",
+                    "{} ({}: {}{more})",
                     name_of(*fate),
-                    columns.len(),
+                    in_columns(columns.len()),
                     named.join(", ")
                 )
             })
             .collect();
         words.push(format!(
-            "smallest and largest values of {} such columns",
-            self.n_ends
+            "smallest and largest values of {} of them",
+            in_columns(self.n_ends)
         ));
         words
             .push("names of tables, columns, indexes, types and roles; labels of enums".to_owned());
         let dropped = self.kept.get(&Fate::Drop).map_or(0, BTreeSet::len);
-        words.push(format!("no value of {dropped} other columns; {} literals of the schema's SQL were replaced; statements without their literals", self.n_replaced));
+        words.push(format!("no value of {dropped} others; {} literals of the schema's SQL were replaced; statements without their literals", self.n_replaced));
         words
+    }
+}
+
+fn in_columns(n: usize) -> String {
+    if n == 1 {
+        "1 column".to_owned()
+    } else {
+        format!("{n} columns")
     }
 }
 
@@ -232,14 +240,16 @@ impl Redactor {
         let Some(fate) = fates.into_iter().max().or(elements) else {
             return;
         };
+        self.row(&mut statistics.row, fate, elements.unwrap_or(Fate::Drop));
         if let StatisticsTarget::Column(column) = &statistics.target {
+            let is_left = (statistics.row.slots.iter()).any(|slot| slot.values.is_some());
+            let held = if is_left { fate } else { Fate::Drop };
             let name = format!("{}.{column}", statistics.relation);
-            holds.kept.entry(fate).or_default().insert(name);
+            holds.kept.entry(held).or_default().insert(name);
             let key = (statistics.relation.clone(), column.clone());
             let known = self.fates.entry(key).or_insert(fate);
             *known = fate.max(*known);
         }
-        self.row(&mut statistics.row, fate, elements.unwrap_or(Fate::Drop));
     }
 
     /// Elements of arrays: integers that look like codes, and labels.

@@ -10,6 +10,8 @@ mod keys;
 pub(super) use gin::{GinEntry, extrapolate};
 pub(super) use keys::{Class, KeyColumn};
 
+use std::collections::BTreeMap;
+
 use crate::catalog::planner::{BrinMeta, GinMeta};
 
 /// `BLCKSZ`
@@ -131,14 +133,34 @@ fn hash(facts: &IndexFacts) -> f64 {
     let rows_per_key = rest / (n_keys - common.len() as f64).max(1.0);
     let load = rest / power;
     let n_double = power - n_buckets;
-    let overflow = n_double * overflow_pages(2.0 * load, rows_per_key)
-        + (n_buckets - n_double) * overflow_pages(load, rows_per_key);
-    let crowded: f64 = common
-        .iter()
-        .map(|rows| ((rows + rest / n_buckets) / hash_entries_per_page()).ceil() - 1.0)
-        .sum();
+    let mut overflow = n_double * overflow_pages(2.0 * load, rows_per_key, 0.0)
+        + (n_buckets - n_double) * overflow_pages(load, rows_per_key, 0.0);
+    // where common keys lie, there is more: several of them can share a bucket
+    for (bucket, rows) in in_buckets(&common, power, n_buckets) {
+        let half = power / 2.0;
+        let is_double = (bucket as f64) < half && bucket as f64 + half >= n_buckets;
+        let load = if is_double { 2.0 * load } else { load };
+        overflow +=
+            overflow_pages(load, rows_per_key, rows) - overflow_pages(load, rows_per_key, 0.0);
+    }
     // the metapage and a bitmap of overflow pages
-    n_buckets + overflow + crowded + 2.0
+    n_buckets + overflow + 2.0
+}
+
+/// Rows of common keys by the bucket in which chance puts them, the same chance every time.
+fn in_buckets(common: &[f64], power: f64, n_buckets: f64) -> BTreeMap<u64, f64> {
+    let mut found = BTreeMap::new();
+    for (at, rows) in common.iter().enumerate() {
+        let hash = xxhash_rust::xxh3::xxh3_64(&(at as u64).to_le_bytes());
+        let bucket = hash % power as u64;
+        let bucket = if bucket as f64 >= n_buckets {
+            bucket - power as u64 / 2
+        } else {
+            bucket
+        };
+        *found.entry(bucket).or_insert(0.0) += rows;
+    }
+    found
 }
 
 /// Rows of each of the commonest keys: all but those of the least frequent class, which are reckoned by chance.
@@ -162,8 +184,8 @@ fn hash_entries_per_page() -> f64 {
     ((PAGE - 40.0) / HASH_ENTRY).floor()
 }
 
-/// Expected pages behind a bucket's first, with `load` rows on average in keys of `rows_per_key` rows that fall by chance (Poisson).
-fn overflow_pages(load: f64, rows_per_key: f64) -> f64 {
+/// Expected pages behind a bucket's first, with `known` rows and `load` more on average in keys of `rows_per_key` rows that fall by chance (Poisson).
+fn overflow_pages(load: f64, rows_per_key: f64, known: f64) -> f64 {
     let rows_per_key = rows_per_key.max(1.0);
     let mean = load / rows_per_key;
     let spread = 8.0 * mean.sqrt() + 10.0;
@@ -173,7 +195,7 @@ fn overflow_pages(load: f64, rows_per_key: f64) -> f64 {
     // relative probabilities, from the mean outwards in logarithms: no overflow, no underflow that matters
     while n_keys <= mean + spread {
         let p = (n_keys * mean.max(1e-9).ln() - mean - log_factorial(n_keys)).exp();
-        let pages = (n_keys * rows_per_key / hash_entries_per_page()).ceil() - 1.0;
+        let pages = ((known + n_keys * rows_per_key) / hash_entries_per_page()).ceil() - 1.0;
         sum += p * pages.max(0.0);
         weight += p;
         n_keys += 1.0;

@@ -36,10 +36,12 @@ async fn several_twins_answer_as_one_does() {
     }
     let (folder, snapshot, _) = capture(&database.url, "none");
     let log = folder.path().join("log.sql");
-    let weighted: String = LOG
-        .lines()
-        .map(|line| format!("-- calls: 400, mean_time_ms: 90\n{line}\n"))
-        .collect();
+    let mut weighted = String::new();
+    for line in LOG.lines() {
+        weighted.push_str("-- calls: 400, mean_time_ms: 90\n");
+        weighted.push_str(line);
+        weighted.push('\n');
+    }
     std::fs::write(&log, weighted).unwrap();
     let report = |n: &str| -> Value {
         let (out, err) = pgassay(&[

@@ -130,7 +130,7 @@ async fn a_snapshot_gets_values_where_they_may_be_kept() {
         let query = query.expect("it was seen");
         let log = query.log.as_ref().unwrap();
         let constant = log.placeholders[0].constant.as_deref();
-        assert_eq!(constant, keeps.then_some("s3"), "{log:?}");
+        assert_eq!(constant, keeps.then_some("'s3'"), "{log:?}");
         assert_eq!(query.sample.contains("s3"), keeps);
         assert!(log.placeholders[1].n_distinct > 10);
         assert!(snapshot.workload.watched.unwrap().n_samples > 10);

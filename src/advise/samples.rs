@@ -16,6 +16,10 @@ use crate::{
 /// Share of rows that a range is taken to keep where the rows returned do not tell (aggregates, LIMIT): what a report on recent days asks for.
 const ASSUMED_RANGE: f64 = 0.05;
 
+/// The same where nothing but the range narrows the table: an index on its column alone is worth its upkeep only if it pays for as many rows as
+/// the planner itself takes for a range that it doesn't know (`DEFAULT_INEQ_SEL`, PostgreSQL's `selfuncs.h`).
+const ASSUMED_LONE_RANGE: f64 = 1.0 / 3.0;
+
 /// Fewest and most values that `= ANY ($n)` is taken to hold.
 const ARRAY_LENGTH: (f64, f64) = (1.0, 100.0);
 
@@ -103,10 +107,13 @@ fn range_share(bound: &BoundScan<'_>, shape: &QueryShape, query: &Query) -> f64 
                 Comparison::Equal | Comparison::In | Comparison::IsNull | Comparison::IsBool
             )
         })
+        // what another relation's rows give narrows a look-up, and not what a scan of the range reads
+        .filter(|p| !matches!(p.operand, Operand::Column(_)))
         .map(|p| selectivity::of_predicate(bound.relation, p, None))
         .product();
     match query.rows_per_call().filter(|_| returns_them) {
         Some(rows) => (rows.max(1.0) / (n_rows * kept).max(1.0)).clamp(0.0, 1.0),
+        None if kept > ASSUMED_RANGE => ASSUMED_LONE_RANGE,
         None => ASSUMED_RANGE,
     }
 }
@@ -219,4 +226,71 @@ pub(super) fn alternatives(
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        advise::{Options, bind},
+        catalog::{Catalog, RelationName, ServerFacts},
+        workload::{InputFacts, PgssEntry, PgssStats, Workload},
+    };
+
+    fn column(name: &str, n_distinct: f64) -> Column {
+        Column {
+            name: name.into(),
+            type_name: "integer".into(),
+            type_category: 'N',
+            stats: Some(ColumnStats {
+                n_distinct,
+                histogram: (0..=100).map(|n| n.to_string()).collect(),
+                ..ColumnStats::default()
+            }),
+            ..Column::default()
+        }
+    }
+
+    /// What a statement over `big (at, owner)` is planned with, when nothing but its text and its rows are known.
+    fn planned(text: &str) -> String {
+        let catalog = Catalog {
+            server: ServerFacts {
+                search_path: vec!["public".into()],
+                ..ServerFacts::default()
+            },
+            relations: vec![Relation {
+                name: RelationName::new("public", "big"),
+                n_rows: Some(1_000_000.0),
+                n_pages: 10_000,
+                columns: vec![column("at", -1.0), column("owner", 50_000.0)],
+                ..Relation::default()
+            }],
+            ..Catalog::default()
+        };
+        let entry = PgssEntry {
+            text: text.to_owned(),
+            stats: PgssStats {
+                n_calls: 10,
+                n_rows: 10,
+                total_ms: 1000.0,
+                ..PgssStats::default()
+            },
+            ..PgssEntry::default()
+        };
+        let mut workload = Workload::default();
+        workload.add_pg_stat_statements(vec![entry], InputFacts::default());
+        let bound = bind::bind(&catalog, &workload, &Options::default());
+        bound.queries[0].planned.sql.clone()
+    }
+
+    #[test]
+    fn a_lone_range_of_unknown_width_is_taken_for_a_third() {
+        let lone = planned("SELECT count(*) FROM big WHERE at > $1");
+        assert!(lone.contains("> '67'"), "{lone}");
+        let beside = planned("SELECT count(*) FROM big WHERE owner = $1 AND at > $2");
+        assert!(beside.contains("> '95'"), "{beside}");
+        let joined =
+            planned("SELECT count(*) FROM big a JOIN big b ON a.owner = b.owner WHERE b.at > $1");
+        assert!(joined.contains("> '67'"), "{joined}");
+    }
 }

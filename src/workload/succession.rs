@@ -68,13 +68,14 @@ impl Succession {
         if kinds.n_kinds < MIN_KINDS || seconds.n_kinds < MIN_KINDS {
             return;
         }
-        let shared = shared(&pairs);
-        let by_chance = shared_by_chance(&mut pairs);
-        if seconds.nats - by_chance < MIN_OPEN * seconds.nats {
+        // exchanging seconds changes neither side's own entropy, so the pairs' alone is compared
+        let together = entropy(pairs.iter()).nats;
+        let by_chance = together_by_chance(&mut pairs);
+        if by_chance - kinds.nats < MIN_OPEN * seconds.nats {
             return;
         }
-        self.shared += shared - by_chance;
-        self.whole += seconds.nats - by_chance;
+        self.shared += by_chance - together;
+        self.whole += by_chance - kinds.nats;
         self.n_blocks += 1;
     }
 
@@ -118,16 +119,9 @@ fn entropy<T: Ord>(values: impl Iterator<Item = T>) -> Entropy {
     sum
 }
 
-/// Information that firsts and seconds share, in nats, summed over the pairs.
-fn shared(pairs: &[(u32, u32)]) -> f64 {
-    let firsts = entropy(pairs.iter().map(|&(before, _)| before));
-    let seconds = entropy(pairs.iter().map(|&(_, after)| after));
-    firsts.nats + seconds.nats - entropy(pairs.iter()).nats
-}
-
-/// The same where only chance joins them: the mean over pairs whose seconds are exchanged, none beside itself. (What is counted of few
-/// pairs of many kinds is mostly that, and no formula has it where pairs of equals are left out.)
-fn shared_by_chance(pairs: &mut [(u32, u32)]) -> f64 {
+/// Entropy of the pairs where only chance joins them, in nats: the mean over pairs whose seconds are exchanged, none beside itself. (What few
+/// pairs of many kinds seem to share is mostly chance, and no formula has it where pairs of equals are left out.)
+fn together_by_chance(pairs: &mut [(u32, u32)]) -> f64 {
     const ROUNDS: usize = 8;
     const EXCHANGES: usize = 4;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -148,7 +142,7 @@ fn shared_by_chance(pairs: &mut [(u32, u32)]) -> f64 {
                 pairs[j].1 = second;
             }
         }
-        sum += shared(pairs);
+        sum += entropy(pairs.iter()).nats;
     }
     sum / ROUNDS as f64
 }

@@ -43,6 +43,10 @@ const MAX_MS_PER_COST: f64 = 0.1;
 /// Mean time in ms from which a statement with known values is slow whatever its cost: the planner overestimates it, or it was cancelled.
 const MIN_SLOW_ANYWAY_MS: f64 = 1_000.0;
 
+/// How many times its cost a plan counts for that hopes: under LIMIT the planner takes the rows that pass a filter to be spread evenly over the
+/// order of the index, and those of one account, or of one state, seldom are. What is read without hope at a few times the cost is preferred.
+const HOPE: f64 = 4.0;
+
 /// Mean time below which that is not asked, ms: start-up and network weigh more there.
 const MIN_SLOW_MS: f64 = 1.0;
 
@@ -63,7 +67,20 @@ pub(super) struct Priced {
     pub(super) used: Vec<usize>,
     /// Positions of the droppable existing indexes that it uses, sorted.
     pub(super) held: Vec<usize>,
+    /// It is cheap only if the rows that a LIMIT asks for come early.
+    pub(super) hopes: bool,
     pub(super) plan: Plan,
+}
+
+impl Priced {
+    /// The cost that choices are made by: with what hope costs.
+    fn sober_cost(&self) -> f64 {
+        if self.hopes && !self.used.is_empty() {
+            self.cost * HOPE
+        } else {
+            self.cost
+        }
+    }
 }
 
 /// One question: a statement, the candidates shown (sorted), and the droppable indexes left out (sorted).
@@ -431,6 +448,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             held: (0..self.droppable.len())
                 .filter(|&at| plan.uses_index(&self.droppable[at].def.name))
                 .collect(),
+            hopes: plan.hopes_for_early_rows(),
             plan,
         }
     }
@@ -464,9 +482,13 @@ impl<W> Pricer<'_, W> {
         let leans = self.leans.get(&query);
         let of_query = self.cache.range(Key::base(query)..Key::base(query + 1));
         for (key, priced) in of_query {
-            let Some(priced) = priced.as_ref().ok().filter(|priced| priced.cost < base) else {
+            let Some(priced) = priced.as_ref().ok() else {
                 continue;
             };
+            let sober_cost = priced.sober_cost();
+            if sober_cost >= base {
+                continue;
+            }
             let unseen = leans.into_iter().flatten();
             let mut held: BTreeSet<usize> = priced.held.iter().copied().collect();
             held.extend(unseen.filter(|at| !key.hidden.contains(at)));
@@ -475,8 +497,8 @@ impl<W> Pricer<'_, W> {
                 held: held.into_iter().collect(),
             };
             if rests != Rests::default() {
-                let cost = best.entry(rests).or_insert(priced.cost);
-                *cost = cost.min(priced.cost);
+                let cost = best.entry(rests).or_insert(sober_cost);
+                *cost = cost.min(sober_cost);
             }
         }
         best.into_iter().collect()

@@ -36,7 +36,7 @@ const MIN_MARGINAL_SHARE: f64 = 0.02;
 /// statement, or this share of all time. Without it, an audit after its own advice was followed goes on refining; with half instead of two
 /// thirds it still did in 2 of 80 runs, as the sample that ANALYZE drew had it.
 const MIN_REFINED_GAIN: f64 = 2.0 / 3.0;
-const MIN_REFINED_SHARE: f64 = 0.05;
+const MIN_REFINED_SHARE: f64 = 0.1;
 
 /// The least that is taken to remain of all time when the least gain is measured on it. Gains are shares of what is left when the chosen
 /// indexes are there, so that one dreadful statement does not hide all others; a tenth keeps trifles out.

@@ -149,9 +149,70 @@ impl Plan {
         self.root.total_cost
     }
 
+    /// Does a LIMIT end a scan in an index's order that filters? Its cost assumes the rows that pass to be spread evenly over that order.
+    #[must_use]
+    pub fn hopes_for_early_rows(&self) -> bool {
+        self.nodes()
+            .filter(|node| node.node_type == "Limit")
+            .any(|limit| limit.children.iter().any(PlanNode::filters_in_order))
+    }
+
     /// Does any node use an index of that name?
     #[must_use]
     pub fn uses_index(&self, name: &str) -> bool {
         self.nodes().any(|node| node.index.as_deref() == Some(name))
+    }
+}
+
+impl PlanNode {
+    /// Are its rows those of an index scan in order, as far as they pass a filter, with nothing between that reads all of them first?
+    fn filters_in_order(&self) -> bool {
+        match self.node_type.as_str() {
+            "Index Scan" | "Index Only Scan" => self.filter.is_some(),
+            "Nested Loop" => self.children.first().is_some_and(Self::filters_in_order),
+            "Append" | "Merge Append" | "Gather Merge" | "Incremental Sort" | "LockRows"
+            | "Result" | "Subquery Scan" | "Unique" => {
+                self.children.iter().any(Self::filters_in_order)
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(node_type: &str, filter: Option<&str>, children: Vec<PlanNode>) -> PlanNode {
+        PlanNode {
+            node_type: node_type.to_owned(),
+            filter: filter.map(str::to_owned),
+            children,
+            ..PlanNode::default()
+        }
+    }
+
+    fn hopes(root: PlanNode) -> bool {
+        let plan = Plan {
+            root,
+            ..Plan::default()
+        };
+        plan.hopes_for_early_rows()
+    }
+
+    #[test]
+    fn a_limit_over_a_filtering_index_scan_hopes() {
+        let scan = || node("Index Scan", Some("(account_id = 7)"), Vec::new());
+        let exact = || node("Index Scan", None, Vec::new());
+        assert!(hopes(node("Limit", None, vec![scan()])));
+        assert!(!hopes(node("Limit", None, vec![exact()])));
+        assert!(!hopes(scan()));
+        let joined = node("Nested Loop", None, vec![scan(), exact()]);
+        assert!(hopes(node("Limit", None, vec![joined])));
+        // the inner side is read for each row of the outer one, and a sort reads everything before the first row
+        let joined = node("Nested Loop", None, vec![exact(), scan()]);
+        assert!(!hopes(node("Limit", None, vec![joined])));
+        let sorted = node("Sort", None, vec![scan()]);
+        assert!(!hopes(node("Limit", None, vec![sorted])));
     }
 }

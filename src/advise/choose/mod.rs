@@ -76,9 +76,16 @@ const TIE: f64 = 1e-9;
 /// column more.
 const MIN_COVERING_SHARE: f64 = 0.5;
 
-/// No statement may cost this many times as much for the sake of a smaller index, however little that is of what it cost without any: an index
-/// that gives the rows in the order asked for and one that leaves a sort both save nearly all of a sequential scan, and an expert takes the first.
-const MAX_SLOWDOWN: f64 = 10.0;
+/// No statement of weight may cost this many times as much for the sake of a smaller index, however little that is of what it cost without any:
+/// an index that gives the rows in the order asked for and one that leaves a sort both save nearly all of a sequential scan, and an expert takes
+/// the first. Below what an audit asks of an index that refines one that exists, so that none is asked for once the choice is built.
+const MAX_SLOWDOWN: f64 = 2.5;
+
+/// Share of what is left of all time that may be lost for the sake of a smaller index; as above, less than what an audit asks of a refinement.
+const MAX_SHRINK_LOSS: f64 = 0.04;
+
+/// The least that counts as left, of what there was.
+const MIN_LEFT: f64 = 0.1;
 
 /// Share of what two indexes gain together that may be lost for having one instead, and how much slower a statement may become by it:
 /// an index-only scan over entries half as wide again costs half as much again, and is still a small part of what it replaces.
@@ -133,9 +140,21 @@ pub fn choose(table: &CostTable, limits: &Limits) -> Vec<usize> {
     if limits.indifference > 0.0 {
         shrink(bounded, limits, &mut chosen);
         consolidate(bounded, limits, &mut chosen);
+        drop_superseded(bounded, &mut chosen);
     }
     table.mend(limits, &mut chosen);
     chosen
+}
+
+/// Leaves out existing indexes that the exchanges made superfluous: one may have been kept beside an index too wide to stand in for it, and its
+/// narrower form can. `table` has the bounds as prices.
+fn drop_superseded(table: &CostTable, chosen: &mut Vec<usize>) {
+    for at in table.existing() {
+        let without: Vec<usize> = chosen.iter().copied().filter(|&one| one != at).collect();
+        if without.len() < chosen.len() && table.total(&without) < table.total(chosen) {
+            *chosen = without;
+        }
+    }
 }
 
 /// Exchanges two chosen indexes of a table for one that is smaller than both together and nearly does as well.
@@ -207,13 +226,13 @@ fn smaller_instead(
     let rest: Vec<usize> = chosen.iter().copied().filter(|&o| o != at).collect();
     let now = table.total(chosen);
     let gain = (table.total(&rest) - now).max(0.0);
+    let left = now.max(table.total(&table.existing()) * MIN_LEFT);
     let of_at = table.indexes[at];
     let slack_for = |other: usize| {
-        let is_plain = of_at.plain == Some(other);
-        gain * if is_plain {
-            MIN_COVERING_SHARE.max(limits.indifference)
+        if of_at.plain == Some(other) {
+            gain * MIN_COVERING_SHARE.max(limits.indifference)
         } else {
-            limits.indifference
+            (gain * limits.indifference).min(left * MAX_SHRINK_LOSS)
         }
     };
     let mut smaller: Vec<usize> = (0..table.indexes.len())
@@ -229,7 +248,10 @@ fn smaller_instead(
         let fits = limits
             .budget_bytes
             .is_none_or(|budget| table.size_bytes(&with) <= budget);
-        let slows = |query: &TableQuery| query.cost(&with) > query.cost(chosen) * MAX_SLOWDOWN;
+        let slows = |query: &TableQuery| {
+            let (before, after) = (query.cost(chosen), query.cost(&with));
+            after > before * MAX_SLOWDOWN && query.weight * (after - before) >= limits.min_gain
+        };
         let is_plain = of_at.plain == Some(other);
         let near = table.total(&with) <= now + slack_for(other);
         (fits && near && (is_plain || !table.queries.iter().any(slows))).then_some(with)
@@ -315,13 +337,47 @@ mod tests {
             plain: None,
             exists: false,
         });
-        table.queries[0].options.push((vec![5], 13.0));
-        table.queries[1].options.push((vec![5], 13.0));
+        table.queries[0].options.push((vec![5], 12.5));
+        table.queries[1].options.push((vec![5], 12.5));
         let limits = Limits {
             indifference: 0.02,
             ..Limits::default()
         };
         assert_eq!(choose(&table, &limits), [3, 4, 5]);
+    }
+
+    /// 0 exists; 2 is 1 with INCLUDE columns, too wide to stand in for 0, as 1 can.
+    #[test]
+    fn what_exists_goes_when_the_narrow_form_of_a_covering_index_stands_in() {
+        let index = |size_bytes, plain, exists| TableIndex {
+            size_bytes,
+            rank_bytes: size_bytes,
+            write_cost: 1.0,
+            plain,
+            exists,
+            ..TableIndex::default()
+        };
+        let options: &[(&[usize], f64)] = &[(&[0], 500.0), (&[1], 24.0), (&[2], 2.0)];
+        let query = TableQuery {
+            weight: 1.0,
+            base: 1_000.0,
+            options: options.iter().map(|(set, c)| (set.to_vec(), *c)).collect(),
+        };
+        let table = CostTable {
+            queries: vec![query],
+            indexes: vec![
+                index(10, None, true),
+                index(30, None, false),
+                index(100, Some(1), false),
+            ],
+            guards: vec![vec![0, 1]],
+        };
+        let limits = Limits {
+            indifference: 0.02,
+            max_regression: Some(0.1),
+            ..Limits::default()
+        };
+        assert_eq!(choose(&table, &limits), [1]);
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //!
 //! The view does not tell literals from parameters, so none of these is recommended: each is told with what it would gain, and which log decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     ConditionalIndex, Options, PlannedQuery, WhatIf,
     bind::{self, BoundQuery, BoundScan, ConstantCondition},
     keys::Shared,
-    price::{MAX_ALIVE, MIN_COST, is_contradicted},
-    propose, samples, size,
+    price::{MAX_ALIVE, MIN_COST, is_contradicted, sober_cost},
+    propose::{self, Proposal},
+    samples, size,
+    verify::Verified,
     write_cost::Written,
 };
 use crate::{
@@ -32,31 +34,34 @@ const MAX_SHARE: f64 = 0.2;
 /// Share of its cost that such an index must save to be worth telling.
 const MIN_GAIN: f64 = 0.5;
 
-/// For statements that no recommendation serves: the partial index that would, under the rarest value that gains enough.
+/// Where it saves less than that, how many times smaller than the recommended index it must be, and how much more the statement may cost.
+const MIN_SIZE_FACTOR: u64 = 4;
+const MAX_LOSS: f64 = 0.1;
+
+/// The partial index that would serve a statement, or serve it better than what is recommended, under the rarest value that gains enough.
 pub(super) async fn price<W: WhatIf>(
     catalog: &Catalog,
     what_if: &W,
     queries: &[BoundQuery<'_>],
-    served: &BTreeSet<usize>,
+    (proposals, verified): (&[Proposal], &Verified),
     written: &Written,
     options: &Options,
 ) -> Vec<ConditionalIndex> {
     let shared = Shared::of(queries);
     let mut found = Vec::new();
-    let unserved = queries
+    let without_log = queries
         .iter()
         .enumerate()
-        .filter(|(at, query)| {
-            let is_unknown = query.query.log.is_none();
-            is_unknown && !served.contains(at) && query.share >= options.min_saved_share
-        })
+        .filter(|(_, query)| query.query.log.is_none() && query.share >= options.min_saved_share)
         .take(MAX_STATEMENTS);
-    for (_, query) in unserved {
+    for (at, query) in without_log {
+        let served_by = served_by(at, proposals, verified);
         for guess in guesses(query) {
             let one = Tried {
                 catalog,
                 query,
                 guess: &guess,
+                served_by: &served_by,
             };
             if let Some(index) = one.price(what_if, &shared, written).await {
                 found.push(index);
@@ -65,6 +70,19 @@ pub(super) async fn price<W: WhatIf>(
         }
     }
     found
+}
+
+/// The recommended indexes that a statement's plan uses.
+fn served_by(query: usize, proposals: &[Proposal], verified: &Verified) -> Vec<IndexDef> {
+    verified
+        .iter()
+        .filter(|(_, served)| served.iter().any(|one| one.query == query))
+        .map(|(&at, _)| IndexDef {
+            name: format!("pgassay_recommended_{at}"),
+            ..proposals[at].candidate.def.clone()
+        })
+        .take(MAX_ALIVE)
+        .collect()
 }
 
 /// A value that a condition may have in the text.
@@ -119,6 +137,8 @@ struct Tried<'t, 'q> {
     catalog: &'t Catalog,
     query: &'t BoundQuery<'q>,
     guess: &'t Guess,
+    /// What is recommended for it whatever the value is.
+    served_by: &'t [IndexDef],
 }
 
 impl Tried<'_, '_> {
@@ -150,14 +170,27 @@ impl Tried<'_, '_> {
             return None;
         }
         let planned = self.planned()?;
-        let before = what_if.plan(&planned, &[], &[]).await.ok()?;
+        let before = what_if.plan(&planned, self.served_by, &[]).await.ok()?;
         let after = what_if.plan(&planned, &defs, &[]).await.ok()?;
         let (cost_before, cost_after) = (before.total_cost().0, after.total_cost().0);
-        let is_real = cost_before >= MIN_COST && !is_contradicted(self.query, cost_before);
+        let compared = sober_cost(&before);
         let used = defs.into_iter().find(|def| after.uses_index(&def.name))?;
-        (is_real && cost_after <= cost_before * (1.0 - MIN_GAIN)).then(|| ConditionalIndex {
+        let size_bytes = size::index_bytes(scan.relation, &used, self.guess.share);
+        let instead_of = self
+            .served_by
+            .iter()
+            .find(|def| def.table == used.table && before.uses_index(&def.name));
+        let instead_of_bytes = instead_of.map(|def| size::index_bytes(scan.relation, def, 1.0));
+        let is_smaller = instead_of_bytes
+            .is_some_and(|bytes| size_bytes.saturating_mul(MIN_SIZE_FACTOR) <= bytes)
+            && cost_after <= compared * (1.0 + MAX_LOSS);
+        let is_faster = cost_before >= MIN_COST
+            && !is_contradicted(self.query, cost_before)
+            && cost_after <= compared * (1.0 - MIN_GAIN);
+        (is_smaller || is_faster).then(|| ConditionalIndex {
             fingerprint,
-            size_bytes: size::index_bytes(scan.relation, &used, self.guess.share),
+            size_bytes,
+            instead_of_bytes,
             def: IndexDef {
                 name: String::new(),
                 ..used

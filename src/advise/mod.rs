@@ -153,9 +153,11 @@ pub async fn advise<W: WhatIf>(
     let proposals = &proposed.proposals;
     let served = well_served(&verified);
     let conditions = sargable::price(catalog, what_if, &bound.queries, &served, &written).await;
-    let conditional = match kind {
-        WhatIfKind::None => Vec::new(),
-        _ => conditional::price(catalog, what_if, &bound.queries, &served, &written, options).await,
+    let conditional = if kind == WhatIfKind::None {
+        Vec::new()
+    } else {
+        let chosen = (proposals.as_slice(), &verified);
+        conditional::price(catalog, what_if, &bound.queries, chosen, &written, options).await
     };
     let mut skipped = bound.skipped;
     skipped.append(&mut pricer.failures);

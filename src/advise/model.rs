@@ -163,12 +163,15 @@ pub struct ConditionalIndex {
     pub column: String,
     /// Share of rows that have the value tried.
     pub value_share: f64,
-    /// Planner cost with that value, as things are.
+    /// Planner cost with that value, as things are or, where a new index is recommended for the statement, with that one.
     pub cost_before: f64,
     /// Planner cost with that value and the index.
     pub cost_after: f64,
     /// Its estimated size.
     pub size_bytes: u64,
+    /// Estimated size of the recommended index in whose place it would be.
+    #[serde(default)]
+    pub instead_of_bytes: Option<u64>,
 }
 
 /// Why an existing index was offered for dropping.

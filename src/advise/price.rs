@@ -67,19 +67,27 @@ pub(super) struct Priced {
     pub(super) used: Vec<usize>,
     /// Positions of the droppable existing indexes that it uses, sorted.
     pub(super) held: Vec<usize>,
-    /// It is cheap only if the rows that a LIMIT asks for come early.
-    pub(super) hopes: bool,
     pub(super) plan: Plan,
 }
 
 impl Priced {
-    /// The cost that choices are made by: with what hope costs.
+    /// The cost that choices are made by. What is there is no choice.
     fn sober_cost(&self) -> f64 {
-        if self.hopes && !self.used.is_empty() {
-            self.cost * HOPE
-        } else {
+        if self.used.is_empty() {
             self.cost
+        } else {
+            sober_cost(&self.plan)
         }
+    }
+}
+
+/// A plan's cost with what hope costs.
+pub(super) fn sober_cost(plan: &Plan) -> f64 {
+    let cost = plan.total_cost().0;
+    if plan.hopes_for_early_rows() {
+        cost * HOPE
+    } else {
+        cost
     }
 }
 
@@ -448,7 +456,6 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             held: (0..self.droppable.len())
                 .filter(|&at| plan.uses_index(&self.droppable[at].def.name))
                 .collect(),
-            hopes: plan.hopes_for_early_rows(),
             plan,
         }
     }

@@ -33,7 +33,8 @@ a full one of equal gain. Where the value reached the server as a parameter, the
 
 **When it is wrong.** When the condition's value changes with the product; when pg_stat_statements alone is read, literals are not visible and conditions \
 with values are not proposed. For a statement that nothing else serves and that such an index would make twice as cheap under a rare value of its column, a finding of low confidence \
-without a migration says so: it needs the predicate as a literal, and a query log decides.
+without a migration says so: it needs the predicate as a literal, and a query log decides. Where a full index is recommended and such an index would be twice as cheap again, or four \
+times smaller, that finding's hint says so.
 
 **References.** PostgreSQL documentation, chapter 11.8 (partial indexes).";
 

@@ -1,6 +1,6 @@
 //! A recommendation as a finding: what the rules about missing indexes share. They differ only in which kind they report.
 
-use super::{Audit, stale_statistics::Staleness};
+use super::{Audit, conditional, stale_statistics::Staleness};
 use crate::{
     advise::{PricedQuery, Reason, Recommendation},
     catalog::{Build, Catalog, Index, IndexDef, KeyTarget, Relation, RelationKind},
@@ -335,7 +335,7 @@ fn remedy(audit: &Audit<'_>, catalog: &Catalog, recommendation: &Recommendation)
             _ => RemedyKind::ReplaceIndex,
         },
         sql: Some(sql.join("\n")),
-        hint: hint(recommendation, relation, is_partitioned),
+        hint: hint(audit, recommendation, relation, is_partitioned),
         changes,
         ..Remedy::default()
     }
@@ -360,6 +360,7 @@ fn priced_away<'r>(
 }
 
 fn hint(
+    audit: &Audit<'_>,
     recommendation: &Recommendation,
     relation: Option<&Relation>,
     is_partitioned: bool,
@@ -375,6 +376,7 @@ fn hint(
         ));
     }
     hints.extend(recommendation.condition.clone());
+    hints.extend(conditional::alternative(audit, recommendation));
     if let Some(staleness) = relation.and_then(Staleness::of) {
         let why = match staleness {
             Staleness::NeverAnalysed => "was never analysed".to_owned(),

@@ -348,6 +348,17 @@ async fn pg_stat_statements_alone_is_enough() {
     let advice = advised(&database, &workload).await;
     check(&served(&advice, &workload, |case| case.normalised), false);
     assert!(advice.skipped.is_empty(), "{:?}", advice.skipped);
+    // what a log alone can decide: whether the queue's state is a literal, which would make its index a small part of a full one
+    let queue = CASES.iter().find(|case| case.sql.contains("SKIP LOCKED"));
+    let queue = pgassay::sql::normalise(queue.unwrap().normalised.as_bytes()).fingerprint;
+    let conditional = advice.conditional.iter();
+    let of_queue: Vec<_> = conditional.filter(|one| one.fingerprint == queue).collect();
+    assert_eq!(of_queue.len(), 1, "{:#?}", advice.conditional);
+    let predicate = of_queue[0].def.predicate.as_deref().unwrap();
+    assert!(predicate.contains("'pending'"), "{predicate}");
+    assert_eq!(of_queue[0].column, "status");
+    let full = of_queue[0].instead_of_bytes.unwrap();
+    assert!(of_queue[0].size_bytes * 4 <= full, "{:?}", of_queue[0]);
 }
 
 #[tokio::test]

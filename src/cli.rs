@@ -530,6 +530,10 @@ pub struct LogArgs {
     /// log_line_prefix of the server that wrote the log [default: worked out from the log]
     #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
     pub log_line_prefix: Option<String>,
+    /// A setting of the server that wrote the log, where no database is given, for instance log_statement_sample_rate=0.1: a log that holds a sample is
+    /// reckoned up by it. Repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub log_setting: Vec<(String, String)>,
     /// Leave out what was logged before: RFC 3339, 'YYYY-MM-DD hh:mm' in local time, or an age such as 2h
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,

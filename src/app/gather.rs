@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use super::{
     Context, Error, ErrorKind,
     audit::Inputs,
-    logs,
+    logs::{self, LogInputs},
     watch::{self, Watching},
 };
 use crate::{
-    catalog::Catalog,
+    catalog::{Catalog, Setting},
     cli::StatementsFrom,
     db::{Audited, DbError, StatementsError},
     snapshot::Snapshot,
@@ -51,8 +51,10 @@ struct Asked {
 /// When none gave anything.
 pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gathered, Error> {
     let users = inputs.logs.filter.users.clone();
+    let mut logs = inputs.logs;
+    logs.server_settings = settings(inputs.server, inputs.captured.as_deref(), &logs).await;
     let (from_logs, from_server) = tokio::join!(
-        logs::read(inputs.logs, context),
+        logs::read(logs, context),
         Box::pin(from_server(
             inputs.server,
             Asked {
@@ -84,6 +86,20 @@ pub(super) async fn gather(inputs: Inputs<'_>, context: &Context) -> Result<Gath
         }
     }
     gathered.something(context)
+}
+
+/// The settings of the server beside the logs: how the logs were written. Should they not be had, the catalog's error tells.
+async fn settings(
+    server: Option<&Audited>,
+    captured: Option<&Snapshot>,
+    logs: &LogInputs,
+) -> Vec<Setting> {
+    let captured = captured.and_then(|captured| captured.catalog.as_ref());
+    match (server, captured) {
+        (Some(server), _) if !logs.files.is_empty() => server.settings().await.unwrap_or_default(),
+        (_, Some(catalog)) => catalog.server.settings.clone(),
+        _ => Vec::new(),
+    }
 }
 
 impl Gathered {

@@ -20,11 +20,12 @@ use super::{
     path_text,
 };
 use crate::{
+    catalog::Setting,
     cli::{FilterArgs, LogArgs},
     source::{self, FORMATS, Input, SourceError, WRAPPINGS},
     workload::{
-        Event, Fact, FactKind, Fold, InputFacts, Origin, PlannedBefore, Sink, Statement, Who,
-        Workload,
+        Event, Fact, FactKind, Fold, InputFacts, InputKind, Origin, PlannedBefore, Schedule, Sink,
+        Statement, Who, Workload,
     },
 };
 
@@ -44,6 +45,10 @@ pub struct LogInputs {
     pub this_month: (i16, u8),
     /// What is left out while reading.
     pub filter: LogFilter,
+    /// Settings of the server beside the logs.
+    pub server_settings: Vec<Setting>,
+    /// `--log-setting`
+    pub given_settings: Vec<(String, String)>,
     /// What is made of it.
     pub depth: Depth,
 }
@@ -114,8 +119,22 @@ impl LogInputs {
                 since_us: time("--since", &log.since)?,
                 until_us: time("--until", &log.until)?,
             },
+            server_settings: Vec::new(),
+            given_settings: log.log_setting.clone(),
             depth: Depth::default(),
         })
+    }
+}
+
+impl LogInputs {
+    /// A setting with which the logs were written, as far as is known from elsewhere.
+    fn setting(&self, name: &str) -> Option<&str> {
+        let mut given = self.given_settings.iter().rev();
+        let given = given.find(|(given, _)| given == name);
+        let mut server = self.server_settings.iter();
+        let given = given.map(|(_, value)| value);
+        let setting = given.or_else(|| Some(&server.find(|setting| setting.name == name)?.value));
+        setting.map(String::as_str)
     }
 }
 
@@ -187,22 +206,27 @@ fn read_now(logs: LogInputs, found: Arranged, n_read: &Arc<AtomicU64>) -> ReadLo
         mut failed,
         mut notes,
     } = found.in_order(&options, |path| input(path, &uncounted));
-    let inputs = files.iter().map(|file| input(&file.path, n_read)).collect();
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let filters = logs.filter.filters();
-    let filter = Arc::new(logs.filter);
-    let of_depth = |fold: Fold| match logs.depth {
-        Depth::Repetitions => fold,
-        Depth::Statistics => fold.without_windows(),
+    let folding = Folding {
+        files: &files,
+        options: &options,
+        filter: &Arc::new(logs.filter.clone()),
+        depth: logs.depth,
+        n_read,
     };
-    let sink = Filtered::new(of_depth(Fold::leading()), &filter);
-    let following = || Filtered::new(of_depth(Fold::default()), &filter);
-    let reading = source::read(inputs, &options, n_threads, sink, following);
-    let workload = reading.sink.inner.finish(reading.inputs);
-    let unreadable: BTreeSet<usize> = reading.failures.iter().map(|(at, _)| *at).collect();
+    let (mut workload, failures) = folding.run_knowing(&logs, &mut notes);
+    for input in workload
+        .inputs
+        .iter_mut()
+        .filter(|input| input.kind == InputKind::Log)
+    {
+        // what the log tells comes later, and holds
+        let settings = &mut input.coverage.settings;
+        settings.splice(0..0, logs.given_settings.iter().cloned());
+    }
+    let unreadable: BTreeSet<usize> = failures.iter().map(|(at, _)| *at).collect();
     let n_unread = unreadable.len();
-    let errors = reading.failures.into_iter().map(|(_, error)| error.into());
-    failed.extend(errors);
+    failed.extend(failures.into_iter().map(|(_, error)| error.into()));
     let mut n_silent = 0;
     if !filters {
         let silent = Silent::among(&files, &workload.inputs, &unreadable);
@@ -215,6 +239,59 @@ fn read_now(logs: LogInputs, found: Arranged, n_read: &Arc<AtomicU64>) -> ReadLo
         workload,
         failed,
         notes,
+    }
+}
+
+/// Logs, and how they are folded.
+struct Folding<'a> {
+    files: &'a [LogFile],
+    options: &'a source::Options,
+    filter: &'a Arc<LogFilter>,
+    depth: Depth,
+    n_read: &'a Arc<AtomicU64>,
+}
+
+impl Folding<'_> {
+    /// With what is known of the settings with which the logs were written. Where the logs tell that these changed, and that concerns what executions
+    /// stand for, they are read again, knowing when.
+    fn run_knowing(
+        &self,
+        logs: &LogInputs,
+        notes: &mut Vec<String>,
+    ) -> (Workload, Vec<(usize, SourceError)>) {
+        let known = Schedule::of(|name| logs.setting(name), &[]);
+        let (workload, failures) = self.run(&known);
+        let covers = workload.inputs.iter().map(|input| &input.coverage);
+        let changes: Vec<_> = covers.flat_map(|cover| cover.changes.clone()).collect();
+        let told = Schedule::of(|name| logs.setting(name), &changes);
+        if told == known || !(told.samples() || known.samples()) {
+            return (workload, failures);
+        }
+        if self.files.iter().all(|file| file.path.is_file()) {
+            return self.run(&told);
+        }
+        let why = "what is logged was changed within the log: calls and times are reckoned as if it had not been, since the log can't be read twice; give a file, or --since";
+        notes.push(why.to_owned());
+        (workload, failures)
+    }
+
+    fn run(&self, schedule: &Schedule) -> (Workload, Vec<(usize, SourceError)>) {
+        let schedule = Arc::new(schedule.clone());
+        let fold = |fold: Fold| {
+            let fold = fold.sampled(&schedule);
+            match self.depth {
+                Depth::Repetitions => fold,
+                Depth::Statistics => fold.without_windows(),
+            }
+        };
+        let files = self.files.iter();
+        let inputs = files.map(|file| input(&file.path, self.n_read)).collect();
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let sink = Filtered::new(fold(Fold::leading()), self.filter);
+        let following = || Filtered::new(fold(Fold::default()), self.filter);
+        let reading = source::read(inputs, self.options, n_threads, sink, following);
+        let workload = reading.sink.inner.finish(reading.inputs);
+        (workload, reading.failures)
     }
 }
 

@@ -179,8 +179,14 @@ pub struct TopQuery {
     pub query: String,
     /// Share of all database time seen, 0–1.
     pub share: f64,
-    /// Executions.
+    /// Executions; an estimate where `n_logged` is given.
     pub n_calls: u64,
+    /// Executions that a log holds which is a sample of what ran: calls, times and percentiles are estimates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_logged: Option<u64>,
+    /// Standard error of that estimate of `n_calls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_calls_error: Option<u64>,
     /// Total time, ms.
     pub total_ms: f64,
     /// Mean time, ms.

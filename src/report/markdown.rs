@@ -58,7 +58,7 @@ fn top_query(query: &TopQuery) -> String {
     format!(
         "| {} | {} | {} | {} | {} | {} | {} |\n",
         figures::share(query.share),
-        figures::count(query.n_calls),
+        words::calls(query),
         figures::milliseconds(query.mean_ms),
         or_dash(query.p95_ms.map(figures::milliseconds)),
         or_dash(query.rows_per_call.map(figures::number)),

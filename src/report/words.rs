@@ -3,7 +3,7 @@
 use crate::finding::{
     BatchParameter, Evidence, Finding, Ignored, Impact, ImpactBasis, LocationKind,
     NPlusOneEvidence, Observation, QueryCost, RemedyKind, Report, RuleOutcome, RuleStatus,
-    Severity, Verified, figures,
+    Severity, TopQuery, Verified, figures,
 };
 
 /// In place of a remedy whose SQL holds values of the workload.
@@ -54,6 +54,15 @@ fn none_found(report: &Report) -> String {
 /// The window and what was seen in it.
 pub(super) fn observation(observation: &Observation) -> String {
     format!("{}: {}", observation.source, observed(observation))
+}
+
+/// How often a statement was called; an estimate is said to be one.
+pub(super) fn calls(query: &TopQuery) -> String {
+    let n_calls = figures::count(query.n_calls);
+    match query.n_logged {
+        Some(_) => format!("~{n_calls}"),
+        None => n_calls,
+    }
 }
 
 /// As [`observation`], without the source.

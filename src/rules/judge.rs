@@ -12,7 +12,7 @@ use crate::{
     },
     plan::WhatIfKind,
     sql::{Fingerprint, StatementKind},
-    workload::{InputFacts, InputKind, Loads, Query, Workload},
+    workload::{InputFacts, InputKind, Loads, Query, SampleFacts, Workload},
 };
 
 /// Statements in the report's opening table: what a person takes in at a glance.
@@ -197,6 +197,8 @@ fn top_query(query: &Query, share: f64) -> TopQuery {
         query: query.text.clone(),
         share,
         n_calls: query.n_calls(),
+        n_logged: query.estimate().map(|_| query.n_seen()),
+        n_calls_error: query.estimate().map(|estimate| estimate.n_calls_error),
         total_ms: query.total_ms(),
         mean_ms: query.mean_ms(),
         p95_ms: log.map(|log| log.p95_us as f64 / 1e3),
@@ -241,7 +243,7 @@ fn summary(audit: &Audit<'_>) -> Summary {
     let workload = &audit.snapshot.workload;
     let windows = workload.inputs.iter().map(InputFacts::window_s);
     Summary {
-        n_statements: workload.queries.iter().map(Query::n_calls).sum(),
+        n_statements: workload.queries.iter().map(Query::n_seen).sum(),
         n_fingerprints: workload.queries.len() as u64,
         window_s: windows.fold(0.0, f64::max),
         skipped: skipped(audit),
@@ -334,6 +336,8 @@ fn notes(audit: &Audit<'_>, rules: &[&'static Rule], scope: &Scope) -> Vec<Strin
             "budgets: {n_more_units} units of work were not held against them: too many different tags"
         ));
     }
+    let sampled = audit.snapshot.workload.sampled.iter();
+    notes.extend(sampled.map(SampleFacts::in_words));
     let server = audit.snapshot.catalog.as_ref().map(|c| &c.server);
     for input in &audit.snapshot.workload.inputs {
         if input.kind == InputKind::Log {

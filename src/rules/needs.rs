@@ -5,7 +5,7 @@ use crate::{
     catalog::ServerFacts,
     finding::RuleStatus,
     plan::WhatIfKind,
-    workload::{InputFacts, InputKind},
+    workload::{InputFacts, InputKind, setting_number},
 };
 
 /// From this threshold on, a log holds hardly any of the statements that repeat in a loop, microseconds: a look-up by key takes well below
@@ -360,7 +360,7 @@ impl Log<'_> {
 
     /// A setting in its base unit (times in ms); `None` where it is off.
     fn number(&self, name: &str) -> Option<f64> {
-        number(self.setting(name)?).filter(|value| *value >= 0.0)
+        setting_number(self.setting(name)?).filter(|value| *value >= 0.0)
     }
 
     fn logs_all_statements(&self) -> bool {
@@ -401,23 +401,6 @@ impl Log<'_> {
         let statements = rate("log_statement_sample_rate").filter(|_| samples_statements);
         statements.or_else(|| rate("log_transaction_sample_rate"))
     }
-}
-
-/// The server gives settings in their base unit; the log has them as they were written: `250`, `250ms`, `1 s`, `1min`.
-fn number(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic());
-    let (number, unit) = text.split_at(unit_at.unwrap_or(text.len()));
-    let ms = match unit {
-        "" | "ms" => 1.0,
-        "us" => 1e-3,
-        "s" => 1e3,
-        "min" => 60e3,
-        "h" => 3_600e3,
-        "d" => 86_400e3,
-        _ => return None,
-    };
-    Some(number.trim().parse::<f64>().ok()? * ms)
 }
 
 fn threshold(log: &Log<'_>) -> Option<String> {

@@ -1,11 +1,11 @@
 //! Real logs, damaged at random: nothing panics, nothing is read twice, and where chunks end makes no difference.
 
-use std::io::Cursor;
+use std::{io::Cursor, sync::Arc};
 
 use proptest::prelude::*;
 
 use super::{FORMATS, Input, Options, WRAPPINGS, read};
-use crate::workload::{Fold, Workload};
+use crate::workload::{Fold, Origin, Schedule, Workload};
 
 macro_rules! log {
     ($path:literal) => {
@@ -111,6 +111,16 @@ fn apply(log: &mut Vec<u8>, at: usize, damage: &Damage) {
 }
 
 fn folded(log: &[u8], options: &Options, n_threads: usize) -> Option<Workload> {
+    folded_as(log, options, n_threads, &Arc::default())
+}
+
+/// The same of a log that is taken for a sample.
+fn folded_as(
+    log: &[u8],
+    options: &Options,
+    n_threads: usize,
+    schedule: &Arc<Schedule>,
+) -> Option<Workload> {
     let input = Input {
         name: "damaged.log".to_owned(),
         reader: Box::new(Cursor::new(log.to_vec())),
@@ -119,8 +129,8 @@ fn folded(log: &[u8], options: &Options, n_threads: usize) -> Option<Workload> {
         vec![input],
         options,
         n_threads,
-        Fold::leading(),
-        Fold::default,
+        Fold::leading().sampled(schedule),
+        || Fold::default().sampled(schedule),
     );
     reading
         .failures
@@ -198,6 +208,47 @@ fn chunks_make_no_difference_to_anything_that_a_log_tells() {
             );
         }
     }
+}
+
+#[test]
+fn chunks_make_no_difference_to_what_a_sample_stands_for() {
+    let change = |line, rate: &str| {
+        let origin = Origin { file: 0, line };
+        (
+            origin,
+            "log_statement_sample_rate".to_owned(),
+            rate.to_owned(),
+        )
+    };
+    let changes = [change(30, "0.25"), change(90, "0.5")];
+    let server = |name: &str| match name {
+        "log_min_duration_sample" => Some("0"),
+        "log_min_duration_statement" => Some("5ms"),
+        _ => None,
+    };
+    let schedule = Arc::new(Schedule::of(server, &changes));
+    let mut n_estimated = 0;
+    for (name, log) in LOGS {
+        let told = |chunk_bytes| {
+            let options = Options {
+                chunk_bytes,
+                ..Options::default()
+            };
+            folded_as(log, &options, 2, &schedule).unwrap()
+        };
+        let whole = told(Options::default().chunk_bytes);
+        n_estimated += whole
+            .queries
+            .iter()
+            .filter(|q| q.n_calls() > q.n_seen())
+            .count();
+        let whole = serde_json::to_value(whole).unwrap();
+        for chunk_bytes in [700, 4_000] {
+            let in_chunks = serde_json::to_value(told(chunk_bytes)).unwrap();
+            assert!(whole == in_chunks, "{name} in chunks of {chunk_bytes}");
+        }
+    }
+    assert!(n_estimated > 50, "{n_estimated}");
 }
 
 proptest! {

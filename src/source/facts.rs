@@ -151,9 +151,12 @@ fn wait<'a>(record: &Record<'a>) -> Option<FactKind<'a>> {
     })
 }
 
-/// `parameter "x" changed to "y"`
+/// `parameter "x" changed to "y"`, `parameter "x" removed from configuration file, reset to default`: then the value is empty.
 fn setting(message: &[u8]) -> Option<FactKind<'_>> {
     let rest = message.strip_prefix(b"parameter \"")?;
+    if let Some(name) = rest.strip_suffix(b"\" removed from configuration file, reset to default") {
+        return Some(FactKind::Setting { name, value: b"" });
+    }
     let end = memchr::memmem::find(rest, b"\" changed to \"")?;
     let value = &rest[end + b"\" changed to \"".len()..];
     Some(FactKind::Setting {

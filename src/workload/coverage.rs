@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, FactKind, InputFacts, Outcome, Protocol, Statement};
+use super::{Fact, FactKind, InputFacts, Origin, Outcome, Protocol, Statement, sampling};
 
 /// Timed statements that must stand above a floor before it is called a threshold.
 const ENOUGH: u64 = 50;
@@ -44,8 +44,14 @@ pub struct Coverage {
     /// What a pooler's log told.
     #[serde(default)]
     pub n_pooler: u64,
-    /// Settings that the log says were changed, with their new values; the first 64.
+    /// Executions that the settings by which the log is taken for a sample would not have logged.
+    #[serde(default)]
+    pub n_outside: u64,
+    /// Settings that the log says were changed, with their new values (empty for the default); the first 64.
     pub settings: Vec<(String, String)>,
+    /// Where those were changed that decide what is logged; the first 64.
+    #[serde(skip)]
+    pub changes: Vec<(Origin, String, String)>,
 }
 
 /// What the fold knows of an input so far.
@@ -98,11 +104,21 @@ impl Covered {
             | FactKind::PoolerClosed { .. } => seen.n_pooler += 1,
             FactKind::Setting { name, value } if seen.settings.len() < MAX_SETTINGS => {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-                seen.settings.push((text(name), text(value)));
+                let (name, value) = (text(name), text(value));
+                if sampling::SETTINGS.contains(&name.as_str()) {
+                    let change = (fact.origin, name.clone(), value.clone());
+                    seen.changes.push(change);
+                }
+                seen.settings.push((name, value));
             }
             _ => return,
         }
         self.at(fact.time_us);
+    }
+
+    /// Counts an execution that would not have been logged.
+    pub(super) fn outside(&mut self) {
+        self.coverage.n_outside += 1;
     }
 
     fn at(&mut self, time_us: i64) {
@@ -133,8 +149,11 @@ impl Covered {
         seen.n_disconnected += theirs.n_disconnected;
         seen.n_refused += theirs.n_refused;
         seen.n_pooler += theirs.n_pooler;
+        seen.n_outside += theirs.n_outside;
         seen.settings.extend(theirs.settings);
         seen.settings.truncate(MAX_SETTINGS);
+        seen.changes.extend(theirs.changes);
+        seen.changes.truncate(MAX_SETTINGS);
         self.from_us = [self.from_us, following.from_us]
             .into_iter()
             .flatten()

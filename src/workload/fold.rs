@@ -4,13 +4,13 @@
 //! statistics at once, and a compact list of executions that the leading fold replays on [`Sink::append`]). Windows depend on all that
 //! came before; replaying makes any chunking equal to one pass by construction, at a small part of the cost of reading.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 
 use super::{
-    Event, Fact, FactKind, InputFacts, LetGo, Origin, Outcome, Pace, PlannedBefore, Protocol, Sink,
-    SkipCount, Statement, Text, Who, Workload,
+    Event, Fact, FactKind, InputFacts, LetGo, Origin, Outcome, Pace, PlannedBefore, Protocol,
+    Schedule, Sink, SkipCount, Statement, Text, Who, Workload,
     activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
     known::{Known, NO_QUERY, TOO_MANY_QUERIES},
@@ -19,9 +19,11 @@ use super::{
     prepared::Named,
     request::request_and_tags,
     role::Traits,
+    sampling::{Drawn, Sampled},
     statistics::{Observed, QueryStatistics},
     symbols::Symbols,
     template::{Lookup, Slot, Templates},
+    transaction::transaction_hash,
     value::Value,
     window::{Context, MAX_PARTS, Place, Step, Windows},
 };
@@ -98,6 +100,10 @@ pub struct Fold {
     pub(super) skips: BTreeMap<&'static str, Skip>,
     /// What queries took whose statistics are gone, or were never kept.
     pub(super) let_go: LetGo,
+    /// Those of them that stand for more than themselves.
+    pub(super) let_go_sampled: Sampled,
+    /// How the input was sampled, where it was and somebody knows.
+    pub(super) schedule: Option<Arc<Schedule>>,
     /// Operand values of the execution at hand.
     values: Vec<Value>,
     sessions_since_check: usize,
@@ -170,6 +176,8 @@ impl Fold {
             covers: Vec::new(),
             skips: BTreeMap::new(),
             let_go: LetGo::default(),
+            let_go_sampled: Sampled::default(),
+            schedule: None,
             values: Vec::new(),
             sessions_since_check: 0,
             activity: Activity::default(),
@@ -203,17 +211,27 @@ impl Fold {
             cover.describe(input);
         }
         let skipped = fold.skip_counts(&inputs);
+        let weights = fold.weights(&inputs);
+        let let_go = LetGo {
+            estimate: weights.as_deref().map(|weights| {
+                let logged = (fold.let_go.n_calls, fold.let_go.total_us);
+                fold.let_go_sampled.estimate(logged, false, weights)
+            }),
+            ..fold.let_go
+        };
         let activity = std::mem::take(&mut fold.activity);
         let fingerprint = |query: u32| fold.known[query as usize].fingerprint;
         let (activity, phases, series) = activity.finish(&fold.symbols, fingerprint);
+        let queries = fold.queries(&phases, series, weights.as_deref());
         Workload {
             activity: Box::new(activity),
-            queries: fold.queries(&phases, series),
+            sampled: fold.sample_facts(&queries, let_go, &inputs, weights.is_some()),
+            queries,
             inputs,
             skipped,
             repetitions,
             pace,
-            let_go: fold.let_go,
+            let_go,
             watched: None,
         }
     }
@@ -227,6 +245,7 @@ impl Fold {
                     Some(_) => Self::leading(),
                     None => Self::leading().without_windows(),
                 };
+                leading.schedule.clone_from(&self.schedule);
                 leading.append(&mut self);
                 leading
             }
@@ -234,7 +253,8 @@ impl Fold {
     }
 
     fn statement(&mut self, statement: &Statement<'_>) {
-        if let Some((step, place)) = self.recorded(statement, 1)
+        let drawn = self.drawn(statement);
+        if let Some((step, place)) = self.recorded(statement, 1, drawn)
             && !matches!(self.mode, Mode::Leading(None) | Mode::Following(None))
         {
             self.execution(step, place, statement);
@@ -242,7 +262,12 @@ impl Fold {
     }
 
     /// Counts a statement as `n_calls` executions; what windows need to know of it, unless there are too many fingerprints.
-    fn recorded(&mut self, statement: &Statement<'_>, n_calls: u64) -> Option<(Step, Place)> {
+    fn recorded(
+        &mut self,
+        statement: &Statement<'_>,
+        n_calls: u64,
+        drawn: Drawn,
+    ) -> Option<(Step, Place)> {
         let slot = self.understood(statement.who, statement.text);
         self.cover(statement.origin).statement(statement, n_calls);
         let query = self.templates.get(slot).query;
@@ -250,6 +275,9 @@ impl Fold {
             self.skipped(TOO_MANY_QUERIES, statement.origin, statement.text.raw());
             let total_us = statement.duration_us.unwrap_or(0).saturating_mul(n_calls);
             self.let_go.add(n_calls, total_us);
+            if let Drawn::Share(weight) = drawn {
+                self.let_go_sampled.record(weight, total_us);
+            }
             return None;
         }
         let client = self.people.client(statement, &mut self.symbols);
@@ -273,6 +301,7 @@ impl Fold {
             client,
             label: template.label,
             n_calls,
+            drawn,
         });
         if template.operands.is_empty() {
             self.values.clear();
@@ -486,7 +515,7 @@ impl Fold {
     }
 
     /// What is known of the coverage of that input.
-    fn cover(&mut self, origin: Origin) -> &mut Covered {
+    pub(super) fn cover(&mut self, origin: Origin) -> &mut Covered {
         let file = origin.file as usize;
         if self.covers.len() <= file {
             self.covers.resize(file + 1, Covered::default());
@@ -541,7 +570,9 @@ impl Fold {
         self.templates.forget_writers();
         if self.known.len() > MAX_LOCAL_QUERIES || self.symbols.n_names() > MAX_LOCAL_NAMES {
             let is_counting = matches!(self.mode, Mode::Following(None));
+            let schedule = self.schedule.take();
             *self = Self::default();
+            self.schedule = schedule;
             if is_counting {
                 self.mode = Mode::Following(None);
             }
@@ -620,7 +651,7 @@ impl Sink for Fold {
             Event::Statement(statement) => self.statement(statement),
             // a weight is a rate: it says nothing of sessions and loops, so windows don't see it
             Event::Weighted { statement, n_calls } if *n_calls > 0 => {
-                self.recorded(statement, *n_calls);
+                self.recorded(statement, *n_calls, Drawn::Itself);
             }
             Event::Fact(fact) => self.fact(fact),
             Event::MoreTime(statement) => self.more_time(statement),
@@ -671,6 +702,9 @@ impl Sink for Fold {
                 let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
                 skip.n += theirs.n_calls();
                 self.let_go.add(theirs.n_calls(), theirs.total_us());
+                if let Some(sampled) = theirs.sampled() {
+                    self.let_go_sampled.merge(sampled);
+                }
                 **theirs = QueryStatistics::default();
                 continue;
             }
@@ -752,15 +786,6 @@ fn step_of(statement: &Statement<'_>) -> Step {
             plan_us: u32::try_from(statement.plan_us).unwrap_or(u32::MAX),
         },
         ..Step::default()
-    }
-}
-
-/// 0 outside of a transaction: no `%v`, or one with the local id 0.
-fn transaction_hash(id: &[u8]) -> u64 {
-    if id.is_empty() || id.ends_with(b"/0") {
-        0
-    } else {
-        xxhash_rust::xxh3::xxh3_64(id)
     }
 }
 

@@ -58,6 +58,32 @@ impl Histogram {
         0
     }
 
+    /// The same of these values and, of those in `more`, so many more of each.
+    pub(crate) fn quantile_with(&self, more: &[(f64, &Self)], quantile: f64) -> u64 {
+        let in_bucket = |bucket: u32| {
+            let counted = f64::from(self.count(bucket));
+            let weighted = |(weight, those): &(f64, &Self)| weight * f64::from(those.count(bucket));
+            counted + more.iter().map(weighted).sum::<f64>()
+        };
+        let Some(last) = self.last() else { return 0 };
+        let total: f64 = (self.first..=last).map(in_bucket).sum();
+        let mut seen = 0.0;
+        for bucket in self.first..=last {
+            seen += in_bucket(bucket);
+            if seen >= total * quantile {
+                return midpoint(bucket);
+            }
+        }
+        midpoint(last)
+    }
+
+    fn count(&self, bucket: u32) -> u32 {
+        let at = bucket.checked_sub(self.first);
+        at.and_then(|at| self.counts.get(at as usize))
+            .copied()
+            .unwrap_or(0)
+    }
+
     fn last(&self) -> Option<u32> {
         let n = u32::try_from(self.counts.len()).expect("at most 2,000 buckets");
         n.checked_sub(1).map(|offset| self.first + offset)

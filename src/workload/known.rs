@@ -8,6 +8,7 @@ use super::{
     LogStats, PlanPhases, Query, Text, TimeSeries,
     fold::{Fold, clipped},
     role::Traits,
+    sampling::Weight,
     statistics::{Names, QueryStatistics},
     transaction::TransactionStep,
     window::Step,
@@ -241,6 +242,9 @@ impl Fold {
             };
             skip.n += n_calls;
             self.let_go.add(n_calls, statistics.total_us());
+            if let Some(sampled) = statistics.sampled() {
+                self.let_go_sampled.merge(sampled);
+            }
             if skip.first.is_none() {
                 skip.first = Some((
                     statistics.first_origin(),
@@ -259,6 +263,7 @@ impl Fold {
         &mut self,
         phases: &BTreeMap<u32, PlanPhases>,
         mut series: Vec<TimeSeries>,
+        weights: Option<&[Weight]>,
     ) -> Vec<Query> {
         let symbols = &self.symbols;
         let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
@@ -303,7 +308,7 @@ impl Fold {
                             .get_mut(number as usize)
                             .map(std::mem::take)
                             .unwrap_or_default(),
-                        ..statistics.finish(&names)
+                        ..statistics.finish(&names, weights)
                     }),
                     pgss: None,
                 }

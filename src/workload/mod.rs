@@ -30,6 +30,7 @@ mod repetition;
 mod request;
 mod role;
 mod round;
+mod sampling;
 mod sessions;
 mod sketch;
 mod slow_plans;
@@ -70,6 +71,7 @@ pub use prepared::{Phase, PlanPhases};
 pub use repetition::{
     Burst, BurstClass, BurstShape, Distinctness, Driver, Moment, Repetition, Spacing, WindowBound,
 };
+pub use sampling::{Estimate, SampleFacts, Sampling, Schedule, setting_number};
 pub use sessions::{ClientSessions, OpenSession, Pauses, SessionFacts};
 pub use slow_plans::{LoggedPlan, SlowPlans};
 pub use sweep::Concurrency;

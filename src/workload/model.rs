@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityFacts, Coverage, Pace, PlanPhases, Repetition, TimeSeries, Watched};
+use super::{
+    ActivityFacts, Coverage, Estimate, Pace, PlanPhases, Repetition, SampleFacts, TimeSeries,
+    Watched,
+};
 use crate::sql::{Fingerprint, QueryShape, ShapeError, StatementKind};
 
 /// What ran, frozen.
@@ -26,6 +29,9 @@ pub struct Workload {
     /// What the queries took that are not among `queries`, because there were too many.
     #[serde(default)]
     pub let_go: LetGo,
+    /// What was made of logs that hold a sample of what ran.
+    #[serde(default)]
+    pub sampled: Option<SampleFacts>,
     /// What samples of `pg_stat_activity` showed, where they were taken.
     #[serde(default)]
     pub watched: Option<Box<Watched>>,
@@ -38,6 +44,9 @@ pub struct LetGo {
     pub n_calls: u64,
     /// Their time, microseconds.
     pub total_us: u64,
+    /// The same of all that ran, where the log holds a sample.
+    #[serde(default)]
+    pub estimate: Option<Estimate>,
 }
 
 impl LetGo {
@@ -47,7 +56,8 @@ impl LetGo {
     }
 
     fn total_ms(self) -> f64 {
-        self.total_us as f64 / 1e3
+        let total_us = self.estimate.map_or(self.total_us, |all| all.total_us);
+        total_us as f64 / 1e3
     }
 }
 
@@ -107,13 +117,31 @@ pub struct Query {
 }
 
 impl Query {
-    /// Executions, from the preferred source.
+    /// Executions, from the preferred source; an estimate where that is a log that holds a sample.
     #[must_use]
     pub fn n_calls(&self) -> u64 {
+        match self.estimate() {
+            Some(estimate) => estimate.n_calls,
+            None => self.n_seen(),
+        }
+    }
+
+    /// Executions that the preferred source counted one by one.
+    #[must_use]
+    pub fn n_seen(&self) -> u64 {
         match (&self.pgss, &self.log) {
             (Some(pgss), _) => pgss.n_calls,
             (None, Some(log)) => log.n_calls,
             (None, None) => 0,
+        }
+    }
+
+    /// What the log's executions stand for, where calls and time are an estimate.
+    #[must_use]
+    pub fn estimate(&self) -> Option<&Estimate> {
+        match &self.pgss {
+            Some(_) => None,
+            None => self.log.as_ref()?.estimate.as_ref(),
         }
     }
 
@@ -122,7 +150,10 @@ impl Query {
     pub fn total_ms(&self) -> f64 {
         match (&self.pgss, &self.log) {
             (Some(pgss), _) => pgss.total_ms,
-            (None, Some(log)) => log.total_us as f64 / 1e3,
+            (None, Some(log)) => {
+                let total_us = log.estimate.map_or(log.total_us, |all| all.total_us);
+                total_us as f64 / 1e3
+            }
             (None, None) => 0.0,
         }
     }
@@ -149,6 +180,9 @@ impl Query {
 pub struct LogStats {
     /// Executions (parse and bind records not counted).
     pub n_calls: u64,
+    /// What they stand for, where the log holds a sample; the percentiles are then those of all executions.
+    #[serde(default)]
+    pub estimate: Option<Estimate>,
     /// Executions whose duration is known.
     pub n_timed: u64,
     /// Sum of known durations, microseconds.

@@ -3,7 +3,10 @@
 
 use super::{
     LogStats, Origin, ParameterSample, PlaceholderFacts, Protocol, ProtocolCounts, Share, Text,
-    histogram::Histogram, sketch::DistinctSketch, value::Value,
+    histogram::Histogram,
+    sampling::{Drawn, Estimate, Sampled, Weight},
+    sketch::DistinctSketch,
+    value::Value,
 };
 
 /// Longest value kept while it is constant, bytes (partial-index advice needs categories, not documents).
@@ -36,6 +39,8 @@ pub(super) struct Observed<'a> {
     pub(super) label: u32,
     /// Executions that it stands for.
     pub(super) n_calls: u64,
+    /// Whether others were left out of the log by chance.
+    pub(super) drawn: Drawn,
 }
 
 /// Counts by interned symbol, first seen first.
@@ -188,6 +193,8 @@ pub(super) struct QueryStatistics {
     sample_floor_us: Option<u64>,
     clients: Shares,
     labels: Shares,
+    /// Executions that stand for more than themselves.
+    sampled: Option<Box<Sampled>>,
 }
 
 impl QueryStatistics {
@@ -208,6 +215,11 @@ impl QueryStatistics {
             );
             self.max_us = self.max_us.max(duration_us);
             self.durations.record_n(duration_us, seen.n_calls);
+            if let Drawn::Share(weight) = seen.drawn {
+                self.sampled
+                    .get_or_insert_default()
+                    .record(weight, duration_us);
+            }
         }
         self.n_errors += u64::from(seen.failed);
         self.plan_us += seen.plan_us;
@@ -326,6 +338,9 @@ impl QueryStatistics {
         }
         self.clients.merge(&other.clients, clients);
         self.labels.merge(&other.labels, labels);
+        if let Some(theirs) = &other.sampled {
+            self.sampled.get_or_insert_default().merge(theirs);
+        }
         other
             .samples
             .drain(..)
@@ -374,17 +389,32 @@ impl QueryStatistics {
         self.n_calls
     }
 
-    /// The public form; `client` and `label` name symbols.
-    pub(super) fn finish(&self, names: &Names<'_>) -> LogStats {
+    /// Executions that stand for more than themselves.
+    pub(super) fn sampled(&self) -> Option<&Sampled> {
+        self.sampled.as_deref()
+    }
+
+    /// What the executions stand for, where some were left out by chance.
+    fn estimate(&self, weights: &[Weight]) -> Option<Estimate> {
+        // succeeded without a duration: the text is logged in any case, and the time of a share
+        let is_complete = self.n_calls > self.n_timed + self.n_errors;
+        let logged = (self.n_calls, self.total_us());
+        let sampled = self.sampled.as_ref()?;
+        Some(sampled.estimate(logged, is_complete, weights))
+    }
+
+    /// The public form. `names` names symbols; `weights` are those of a sample, by their number.
+    pub(super) fn finish(&self, names: &Names<'_>, weights: Option<&[Weight]>) -> LogStats {
         LogStats {
             n_calls: self.n_calls,
+            estimate: weights.and_then(|weights| self.estimate(weights)),
             n_timed: self.n_timed,
             total_us: self.total_us.saturating_add(self.more_us),
             min_us: self.min_us.unwrap_or(0),
             max_us: self.max_us,
-            p50_us: self.percentile(0.50),
-            p95_us: self.percentile(0.95),
-            p99_us: self.percentile(0.99),
+            p50_us: self.percentile(0.50, weights),
+            p95_us: self.percentile(0.95, weights),
+            p99_us: self.percentile(0.99, weights),
             n_errors: self.n_errors,
             plan_us: self.plan_us,
             n_parses: self.n_parses,
@@ -409,10 +439,12 @@ impl QueryStatistics {
     }
 
     /// A quantile of the durations, clamped to what was really seen.
-    fn percentile(&self, quantile: f64) -> u64 {
-        self.durations
-            .quantile(quantile)
-            .clamp(self.min_us.unwrap_or(0), self.max_us)
+    fn percentile(&self, quantile: f64, weights: Option<&[Weight]>) -> u64 {
+        let found = match (&self.sampled, weights) {
+            (Some(sampled), Some(weights)) => sampled.quantile(&self.durations, quantile, weights),
+            _ => self.durations.quantile(quantile),
+        };
+        found.clamp(self.min_us.unwrap_or(0), self.max_us)
     }
 }
 

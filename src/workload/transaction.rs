@@ -40,6 +40,15 @@ impl TransactionStep {
     }
 }
 
+/// Stands for a transaction by its `%v`; 0 outside of one: no `%v`, or one with the local id 0.
+pub(super) fn transaction_hash(id: &[u8]) -> u64 {
+    if id.is_empty() || id.ends_with(b"/0") {
+        0
+    } else {
+        xxhash_rust::xxh3::xxh3_64(id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -72,10 +72,82 @@ fn page(pid: u32, from: u32, rows: std::ops::Range<u32>, has_list: bool) -> Stri
     list + &rows.collect::<String>()
 }
 
+/// As [`page`], of a server of which one statement in ten is logged from line 42 on.
+fn sampled() -> String {
+    let setting = |name: &str, value: &str| {
+        format!(
+            "2026-11-22 10:00:02.000 UTC [1] @ LOG:  parameter \"{name}\" changed to \"{value}\"\n"
+        )
+    };
+    let changes = [
+        setting("log_min_duration_statement", "1s"),
+        setting("log_min_duration_sample", "0"),
+        setting("log_statement_sample_rate", "0.1"),
+    ];
+    page(7, 1, 0..40, true) + &changes.concat() + &page(8, 3, 0..40, false)
+}
+
 fn gzipped(text: &str) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();
     gzip.finish().unwrap()
+}
+
+#[test]
+fn logged_executions_of_a_sample_count_for_those_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.log"), sampled()).unwrap();
+    let none = ["a.log", "--rule", "none"];
+    let look_ups = |run: &Run| {
+        let queries = run.report["top_queries"].as_array().unwrap();
+        let of_authors =
+            |query: &&serde_json::Value| query["query"].as_str().unwrap().contains("from authors");
+        queries.iter().find(of_authors).unwrap().clone()
+    };
+    // 40 that stand for themselves, and 40 of which nine in ten were left out
+    let run = check(folder.path(), &none).exits(0);
+    let query = look_ups(&run);
+    assert_eq!(
+        (&query["n_calls"], &query["n_logged"]),
+        (&440.into(), &80.into()),
+        "{query}"
+    );
+    // √(40 · 0.9) / 0.1
+    assert_eq!(query["n_calls_error"], 60, "{query}");
+    assert_eq!(run.n_statements(), 81);
+    run.notes("81 logged executions stand for some 441");
+    // settings that the log itself does not tell
+    fs::write(folder.path().join("b.log"), page(8, 3, 0..40, true)).unwrap();
+    let given = |setting| {
+        [
+            "b.log",
+            "--rule",
+            "none",
+            "--log-setting",
+            "log_min_duration_sample=0",
+            "--log-setting",
+            setting,
+        ]
+    };
+    let run = check(folder.path(), &given("log_statement_sample_rate=0.2")).exits(0);
+    assert_eq!(look_ups(&run)["n_calls"], 200);
+    run.notes("log_statement_sample_rate 0.2");
+    let run = check(folder.path(), &["b.log", "--rule", "none"]).exits(0);
+    assert_eq!(look_ups(&run)["n_calls"], 40);
+    assert!(look_ups(&run)["n_logged"].is_null());
+    // settings of another server: these executions would not be there
+    let others = [
+        "b.log",
+        "--rule",
+        "none",
+        "--log-setting",
+        "log_min_duration_sample=100ms",
+        "--log-setting",
+        "log_statement_sample_rate=0.2",
+    ];
+    let run = check(folder.path(), &others).exits(0);
+    assert_eq!(look_ups(&run)["n_calls"], 40);
+    run.notes("not reckoned up").notes("41 of them");
 }
 
 #[test]

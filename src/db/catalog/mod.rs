@@ -17,7 +17,7 @@ use super::{
     audited::Audited,
     error::{DbError, DbErrorKind},
 };
-use crate::catalog::{Catalog, RelationName};
+use crate::catalog::{Catalog, RelationName, Setting};
 
 /// Relations read at most. Beyond this a catalog is a data set of its own; the largest are read, and the rest is counted as unread.
 const MAX_RELATIONS: i64 = 50_000;
@@ -33,6 +33,14 @@ impl Audited {
     pub async fn catalog(&self) -> Result<Catalog, DbError> {
         // the futures of so many queries are large; whoever awaits this shall not carry them on the stack
         Box::pin(self.read_catalog()).await
+    }
+
+    /// Settings alone: what is worth knowing before a log is read.
+    ///
+    /// # Errors
+    /// When the server stops answering.
+    pub async fn settings(&self) -> Result<Vec<Setting>, DbError> {
+        server::settings(self).await
     }
 
     async fn read_catalog(&self) -> Result<Catalog, DbError> {

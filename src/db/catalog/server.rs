@@ -81,7 +81,7 @@ const SETTINGS: &str = "SELECT /* pgassay */ s.name::text, CASE WHEN s.source = 
     'IntervalStyle', 'default_transaction_isolation', 'cluster_name', 'block_size', 'data_checksums', 'jit', 'default_toast_compression', \
     'session_preload_libraries', 'default_statistics_target') ORDER BY s.name COLLATE \"C\"";
 
-async fn settings(audited: &Audited) -> Result<Vec<Setting>, DbError> {
+pub(super) async fn settings(audited: &Audited) -> Result<Vec<Setting>, DbError> {
     let guarded = audited.begin().await?;
     let rows = guarded.query("reading settings", SETTINGS, &[]).await?;
     guarded.end().await?;

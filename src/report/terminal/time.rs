@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{
-    super::{View, escape::terminal_line},
+    super::{View, escape::terminal_line, words::calls},
     layout::{Page, cut},
 };
 use crate::finding::{Report, TopQuery, figures};
@@ -25,7 +25,7 @@ const COLUMNS: [Column; 9] = [
     },
     Column {
         heading: "calls",
-        figure: |query| Some(figures::count(query.n_calls)),
+        figure: |query| Some(calls(query)),
     },
     Column {
         heading: "mean",

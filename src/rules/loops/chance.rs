@@ -234,7 +234,7 @@ pub(super) fn strays(audit: &Audit<'_>, accepted: &[Judged<'_>], short: &[Judged
             .snapshot
             .workload
             .query(parent)
-            .map_or(0, Query::n_calls);
+            .map_or(0, Query::n_seen);
         calls >= MIN_PARENT_CALLS && n_bursts * 2 < calls
     })
 }
@@ -268,7 +268,7 @@ pub(super) fn is_lone(audit: &Audit<'_>, accepted: &[Judged<'_>]) -> bool {
         && !n_bursts.is_empty()
         && n_bursts.into_iter().all(|(parent, n_bursts)| {
             let parent = parent.and_then(|parent| audit.snapshot.workload.query(parent));
-            parent.is_some_and(|parent| n_bursts * least <= parent.n_calls())
+            parent.is_some_and(|parent| n_bursts * least <= parent.n_seen())
         })
 }
 

@@ -218,6 +218,8 @@ fn top_queries() -> Vec<TopQuery> {
             query: JOBS.into(),
             share: 0.412,
             n_calls: 92_041,
+            n_logged: None,
+            n_calls_error: None,
             total_ms: 4_746_240.0,
             mean_ms: 51.6,
             p95_ms: Some(88.4),

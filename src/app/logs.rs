@@ -170,7 +170,7 @@ pub(super) async fn read(logs: LogInputs, context: &Context) -> ReadLogs {
     let bar = context.byte_bar("reading logs", n_bytes(&found.files));
     let mut reading = tokio::task::spawn_blocking({
         let n_read = Arc::clone(&n_read);
-        move || read_now(logs, found, &n_read)
+        move || read_now(&logs, found, &n_read)
     });
     loop {
         tokio::select! {
@@ -190,8 +190,8 @@ fn n_bytes(files: &[LogFile]) -> u64 {
     sizes.map(|facts| facts.len()).sum()
 }
 
-fn read_now(logs: LogInputs, found: Arranged, n_read: &Arc<AtomicU64>) -> ReadLogs {
-    let options = match options(&logs) {
+fn read_now(logs: &LogInputs, found: Arranged, n_read: &Arc<AtomicU64>) -> ReadLogs {
+    let options = match options(logs) {
         Ok(options) => options,
         Err(error) => {
             return ReadLogs {
@@ -214,7 +214,7 @@ fn read_now(logs: LogInputs, found: Arranged, n_read: &Arc<AtomicU64>) -> ReadLo
         depth: logs.depth,
         n_read,
     };
-    let (mut workload, failures) = folding.run_knowing(&logs, &mut notes);
+    let (mut workload, failures) = folding.run_knowing(logs, &mut notes);
     for input in workload
         .inputs
         .iter_mut()

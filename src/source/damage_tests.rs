@@ -201,7 +201,7 @@ fn chunks_make_no_difference_to_anything_that_a_log_tells() {
             serde_json::to_value(folded(log, &options, 2).unwrap()).unwrap()
         };
         let whole = told(Options::default().chunk_bytes);
-        for chunk_bytes in [700, 4_000, 20_000] {
+        for chunk_bytes in (700..6_000).step_by(530).chain([20_000]) {
             assert!(
                 whole == told(chunk_bytes),
                 "{name} in chunks of {chunk_bytes}"

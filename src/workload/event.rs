@@ -3,7 +3,7 @@
 use super::Text;
 
 /// Where an event stands in the input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
     /// Position of the file in the run's list of inputs.
     pub file: u32,

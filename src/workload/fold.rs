@@ -287,7 +287,7 @@ impl Fold {
         if !statistics.is_touched() {
             self.touched.push(query);
         }
-        statistics.record(&Observed {
+        let is_first = statistics.record(&Observed {
             origin: statement.origin,
             time_us: statement.time_us,
             duration_us: statement.duration_us,
@@ -314,6 +314,9 @@ impl Fold {
                 &mut self.values,
             );
             statistics.value_set(hash_of(&self.values));
+        }
+        if is_first {
+            self.known[query as usize].shown_by(statement.text, statement.origin);
         }
         let step = Step {
             query,
@@ -711,6 +714,7 @@ impl Sink for Fold {
             if self.statistics[query as usize].is_none() {
                 self.take_back(query, following.known[local].raw());
             }
+            self.known[query as usize].shown_as(&following.known[local]);
             let mine = self.statistics[query as usize].get_or_insert_default();
             if !mine.is_touched() {
                 self.touched.push(query);

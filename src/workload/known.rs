@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc, sync::LazyLock};
 
 use super::{
-    LogStats, PlanPhases, Query, Text, TimeSeries,
+    LogStats, Origin, PlanPhases, Query, Text, TimeSeries,
     fold::{Fold, clipped},
     role::Traits,
     sampling::Weight,
@@ -39,6 +39,12 @@ const LATE: &str = "first executions of statements that came after 5,000 distinc
 /// Stands for a query beyond [`MAX_SEEN`].
 pub(super) const NO_QUERY: u32 = u32::MAX;
 
+/// Behind all executions.
+const NOWHERE: Origin = Origin {
+    file: u32::MAX,
+    line: u64::MAX,
+};
+
 /// Those of a query that is not understood: it was let go of, or nobody needs to know.
 static NO_TRAITS: LazyLock<Arc<Traits>> = LazyLock::new(Arc::default);
 
@@ -70,7 +76,10 @@ enum Depth {
 #[derive(Debug)]
 struct What {
     text: Box<str>,
+    /// The text of the first execution, by its place in the input: which was told first depends on where chunks end.
     sample: Box<str>,
+    /// Where that stands; [`NOWHERE`] until there is one.
+    shown_at: Origin,
     kind: StatementKind,
     /// Its shape, once it was parsed.
     shape: Option<Result<Box<QueryShape>, ShapeError>>,
@@ -82,6 +91,7 @@ impl Known {
         let what = What {
             text: normalised.into(),
             sample: clipped(sql, MAX_SAMPLE_BYTES).into(),
+            shown_at: NOWHERE,
             kind: statement_kind(sql),
             shape: None,
         };
@@ -107,6 +117,7 @@ impl Known {
             Box::new(What {
                 text: what.text.clone(),
                 sample: what.sample.clone(),
+                shown_at: what.shown_at,
                 kind: what.kind,
                 shape: None,
             })
@@ -114,6 +125,29 @@ impl Known {
         Self {
             what: self.what.as_deref().map(raw),
             ..Self::nothing(self.fingerprint)
+        }
+    }
+
+    /// An execution, whose text is kept when it stands ahead of the one that is.
+    pub(super) fn shown_by(&mut self, text: Text<'_>, at: Origin) {
+        let Some(what) = self.what.as_mut().filter(|what| at < what.shown_at) else {
+            return;
+        };
+        what.shown_at = at;
+        let mut scratch = Vec::new();
+        let sample = clipped(text.decode(&mut scratch), MAX_SAMPLE_BYTES);
+        if *what.sample != *sample {
+            what.sample = sample.into();
+        }
+    }
+
+    /// The same, by what another fold kept.
+    pub(super) fn shown_as(&mut self, other: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.what, &other.what)
+            && theirs.shown_at < mine.shown_at
+        {
+            mine.shown_at = theirs.shown_at;
+            mine.sample.clone_from(&theirs.sample);
         }
     }
 

@@ -198,9 +198,11 @@ pub(super) struct QueryStatistics {
 }
 
 impl QueryStatistics {
-    /// Counts one execution; its operands are counted apart ([`Self::operand`]).
-    pub(super) fn record(&mut self, seen: &Observed<'_>) {
-        if self.n_calls == 0 {
+    /// Counts one execution; its operands are counted apart ([`Self::operand`]). Returns whether it stands ahead of all that were counted: one that waited for
+    /// its duration is told late.
+    pub(super) fn record(&mut self, seen: &Observed<'_>) -> bool {
+        let is_first = self.n_calls == 0 || seen.origin < self.first_origin;
+        if is_first {
             self.first_origin = seen.origin;
         }
         self.n_calls += seen.n_calls;
@@ -236,6 +238,7 @@ impl QueryStatistics {
             self.labels.add(seen.label, seen.n_calls, MAX_CHUNK_SHARES);
         }
         self.keep_sample(seen);
+        is_first
     }
 
     /// All values of an execution together, by their hash.
@@ -311,7 +314,7 @@ impl QueryStatistics {
 
     /// Adds what the part of the input gave that follows, and empties it; `clients` and `labels` translate its symbols.
     pub(super) fn append(&mut self, other: &mut Self, clients: &[u32], labels: &[u32]) {
-        let first = |o: &Self| (o.n_calls == 0, o.first_origin.file, o.first_origin.line);
+        let first = |o: &Self| (o.n_calls == 0, o.first_origin);
         if first(other) < first(self) {
             self.first_origin = other.first_origin;
         }

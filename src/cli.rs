@@ -364,6 +364,9 @@ pub struct CaptureArgs {
     /// who blocks whom
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u32).range(1..=50))]
     pub sample_activity: Option<u32>,
+    /// Query log, folder or 'pattern*' of logs, or .sql file: its statements with their values, or the classes of these, go into the file too. Repeatable
+    #[arg(long, value_name = "LOG")]
+    pub log: Vec<PathBuf>,
     /// Read catalogs alone: no probes of the ends of b-tree indexes, no sample of columns of ranges
     #[arg(long)]
     pub no_endpoints: bool,
@@ -375,7 +378,7 @@ pub struct CaptureArgs {
 /// `--redact`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Redact {
-    /// Times, keys, codes, enum labels and constants of the schema's own SQL stay; texts and other numbers are faked
+    /// Times, keys, codes, enum labels and constants of the schema's own SQL stay; others are replaced by stand-ins, rounded or dropped
     #[default]
     Default,
     /// No value stays
@@ -518,7 +521,7 @@ pub struct ServerArgs {
 }
 
 /// How logs are read.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Inputs")]
 pub struct LogArgs {
     /// Whose statements are audited when a log and a database are given

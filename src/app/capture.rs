@@ -1,14 +1,16 @@
 //! `pgassay capture`: one database, frozen into one file.
 
 use super::{
-    Context, Error, ErrorKind, Outcome, connect, gather, path_text, self_check, snapshot as file,
+    Context, Error, ErrorKind, Outcome, connect, gather,
+    logs::{self, LogInputs},
+    path_text, self_check, snapshot as file,
     watch::{self, Watching},
 };
 use crate::{
-    cli::{CaptureArgs, Redact},
+    cli::{CaptureArgs, FilterArgs, LogArgs, Redact},
     db::{Audited, DbError, EndpointReads},
     snapshot::{self, CaptureFacts, Redaction, Snapshot},
-    workload::{Seen, Workload},
+    workload::{LogStats, Query, Seen, Workload},
 };
 
 /// Runs the command.
@@ -49,7 +51,7 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
     spinner.say("reading planner statistics");
     let planner = audited.planner_state(endpoints).await?;
     drop(spinner);
-    let mut workload = Workload::default();
+    let mut workload = logged(args, context).await?;
     let (statements, seen) = tokio::join!(
         gather::statements_of(&audited, args.interval, context),
         watched(&audited, args, context)
@@ -77,6 +79,41 @@ async fn capture(args: &CaptureArgs, context: &Context) -> Result<Snapshot, Erro
         planner: Some(planner),
         workload,
         samples,
+        ..Snapshot::default()
+    })
+}
+
+/// With `--log`: its statements. Loops, waits and names of clients stay out: a log's times and routes are no part of what a planner sees.
+async fn logged(args: &CaptureArgs, context: &Context) -> Result<Workload, Error> {
+    let inputs = LogInputs::of(
+        &args.log,
+        &LogArgs::default(),
+        &FilterArgs::default(),
+        context,
+    )?;
+    let read = logs::read(inputs, context).await;
+    for note in &read.notes {
+        context.remark(note);
+    }
+    if let Some(error) = read.failed.into_iter().next() {
+        return Err(error);
+    }
+    let queries = read.workload.queries.into_iter().map(|query| Query {
+        log: query.log.map(|log| LogStats {
+            samples: Vec::new(),
+            users: Vec::new(),
+            applications: Vec::new(),
+            routes: Vec::new(),
+            ..log
+        }),
+        ..query
+    });
+    Ok(Workload {
+        queries: queries.collect(),
+        inputs: read.workload.inputs,
+        skipped: read.workload.skipped,
+        let_go: read.workload.let_go,
+        ..Workload::default()
     })
 }
 
@@ -120,7 +157,7 @@ fn describe(snapshot: &Snapshot) -> String {
             planner.column_statistics.len()
         ));
         lines.push(format!(
-            "{} statements of pg_stat_statements, plans of {} of them",
+            "{} statements, plans of {} of them",
             snapshot.workload.queries.len(),
             snapshot.samples.len()
         ));

@@ -65,6 +65,7 @@ fn sample(sql: String, plan: &Plan) -> SamplePlan {
                 ]
             })
             .collect(),
+        literals: Vec::new(),
     }
 }
 

@@ -36,7 +36,9 @@ pub(super) fn open(path: &Path) -> Result<Snapshot, Error> {
             format!("\"{name}\" is not a file"),
         ));
     }
-    snapshot::read(BufReader::new(file)).map_err(failed)
+    let mut snapshot = snapshot::read(BufReader::new(file)).map_err(failed)?;
+    snapshot::put_back(&mut snapshot);
+    Ok(snapshot)
 }
 
 /// Writes a snapshot file: beside its place first, so that an interrupted run leaves no half of one.

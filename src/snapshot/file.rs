@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{CaptureFacts, SamplePlan, Snapshot, check};
+use super::{CaptureFacts, SamplePlan, Snapshot, StatementLiterals, check};
 use crate::{
     catalog::{
         Catalog,
@@ -80,6 +80,7 @@ enum Part {
     Workload(Box<Workload>),
     Query(Box<Query>),
     Sample(SamplePlan),
+    Literals(StatementLiterals),
     End(End),
 }
 
@@ -94,6 +95,7 @@ enum PartRef<'a> {
     Workload(&'a Workload),
     Query(&'a Query),
     Sample(&'a SamplePlan),
+    Literals(&'a StatementLiterals),
     End(&'a End),
 }
 
@@ -141,6 +143,9 @@ pub fn write(snapshot: &Snapshot, mut output: impl Write) -> Result<(), Snapshot
     }
     for sample in &snapshot.samples {
         lines.put(&PartRef::Sample(sample))?;
+    }
+    for literals in &snapshot.literals {
+        lines.put(&PartRef::Literals(literals))?;
     }
     lines.finish()?;
     Ok(())
@@ -262,6 +267,7 @@ fn add(snapshot: &mut Snapshot, part: Part) {
         Part::Workload(workload) => snapshot.workload = *workload,
         Part::Query(query) => snapshot.workload.queries.push(*query),
         Part::Sample(sample) => snapshot.samples.push(sample),
+        Part::Literals(literals) => snapshot.literals.push(literals),
         Part::End(_) => {}
     }
 }

@@ -5,10 +5,13 @@
 
 mod check;
 mod file;
+mod literal;
 mod redact;
+mod stand_in;
 
 pub use check::CheckError;
 pub use file::{FORMAT_VERSION, SnapshotError, is_snapshot, read, write};
+pub use literal::{ClassedLiteral, LiteralClass, StatementLiterals, Unknowns, put_back};
 pub use redact::redact;
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +37,9 @@ pub struct Snapshot {
     /// Production's plans of some statements, for the twin's self-check.
     #[serde(default)]
     pub samples: Vec<SamplePlan>,
+    /// Classes of the workload's literals, where their values did not stay.
+    #[serde(default)]
+    pub literals: Vec<StatementLiterals>,
 }
 
 /// How much of the data's values a snapshot keeps.
@@ -76,4 +82,7 @@ pub struct SamplePlan {
     pub total_cost: f64,
     /// Every node's start-up cost, total cost, rows and width, parents first.
     pub numbers: Vec<[f64; 4]>,
+    /// Classes of the literals that did not stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub literals: Vec<ClassedLiteral>,
 }

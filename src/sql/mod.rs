@@ -5,6 +5,7 @@
 
 pub mod canonical;
 mod comment;
+mod compared;
 mod fingerprint;
 mod keyword;
 mod kind;
@@ -18,6 +19,7 @@ pub mod shape;
 mod skeleton;
 
 pub use comment::{tags, trim_comments};
+pub use compared::{ComparedColumn, Constant, How, constants};
 pub use fingerprint::{Fingerprint, Normalised, normalise};
 pub use kind::statement_kind;
 pub use lexer::{Lexer, Token, TokenKind};

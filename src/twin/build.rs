@@ -17,6 +17,7 @@ use crate::{
     },
     db::{OwnConninfo, Owned},
     server::{Binaries, Options, RunAs, SUPERUSER, Server, ServerError},
+    snapshot::Unknowns,
     sql::{quote_identifier, quote_literal},
 };
 
@@ -60,6 +61,8 @@ pub struct Twin {
     pub(super) planner: Owned,
     pub(super) data: DataDir,
     pub(super) state: Arc<PlannerState>,
+    /// How constants are planned that are compared with columns of stand-ins.
+    pub(super) unknowns: Option<Arc<Unknowns>>,
     pub(super) active: Mutex<Active>,
     /// Bytes of what-if indexes by definition, for callers that can't wait.
     pub(super) sizes: std::sync::Mutex<BTreeMap<IndexDef, u64>>,
@@ -122,6 +125,7 @@ impl Twin {
             let session = superuser.session().await?;
             patch::relations(&session).await?
         };
+        let unknowns = Unknowns::of(&state).map(Arc::new);
         let state = Arc::new(state);
         let known = Arc::clone(&state);
         let servers = blocking(move || {
@@ -137,6 +141,7 @@ impl Twin {
                 planner: connect(&server, &role, DATABASE).await?,
                 data: data?,
                 state: Arc::clone(&state),
+                unknowns: unknowns.clone(),
                 active: Mutex::new(Active::default()),
                 sizes: std::sync::Mutex::default(),
                 skipped: skipped.clone(),

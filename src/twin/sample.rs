@@ -107,6 +107,8 @@ impl Twin {
             let known = self.state.column_statistics.iter().find(|known| {
                 known.relation == recipe.table
                     && !known.inherited
+                    // keys that are parts of values can't be had from stand-ins
+                    && !(known.row.is_faked && recipe.purpose == Purpose::Pages)
                     && matches!(&known.target, StatisticsTarget::Column(column) if *column == name)
             })?;
             columns.push(Column {

@@ -151,6 +151,7 @@ mod tests {
                 slot(SlotKind::MostCommonValues, Some(vec![0.5]), &["a"]),
                 slot(SlotKind::Histogram, None, &["bcd", "cdefg", "d", "e"]),
             ],
+            is_faked: false,
         }
     }
 

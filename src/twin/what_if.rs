@@ -73,8 +73,30 @@ impl Twin {
     ) -> Result<Value, WhatIfError> {
         let mut active = self.active.lock().await;
         self.switch(&mut active, &[], &[], hide).await?;
+        self.explained(query, &active.settings).await
+    }
+
+    /// Where columns have stand-ins in place of their values, a constant that is compared with one is a stand-in while it is planned.
+    async fn explained(
+        &self,
+        query: &PlannedQuery,
+        settings: &[(String, String)],
+    ) -> Result<Value, WhatIfError> {
         let session = self.planner_session().await?;
-        explain::explain(&session, query, &active.settings).await
+        if let Some(unknowns) = &self.unknowns {
+            let (sql, replaced) = unknowns.put_in(&query.sql, &self.state);
+            let changed = PlannedQuery {
+                sql,
+                ..query.clone()
+            };
+            if !replaced.is_empty()
+                && let Ok(mut plan) = explain::explain(&session, &changed, settings).await
+            {
+                write_back(&mut plan, &replaced);
+                return Ok(plan);
+            }
+        }
+        explain::explain(&session, query, settings).await
     }
 
     /// Plans with these settings from now on, as far as a role without rights may set them.
@@ -128,8 +150,7 @@ impl Twin {
         names: &BTreeMap<String, String>,
         settings: &[(String, String)],
     ) -> Result<Plan, WhatIfError> {
-        let session = self.planner_session().await?;
-        let value = explain::explain(&session, query, settings).await?;
+        let value = self.explained(query, settings).await?;
         let mut plan =
             Plan::from_value(&value).map_err(|error| WhatIfError::Server(error.to_string()))?;
         rename(&mut plan.root, names);
@@ -329,6 +350,26 @@ fn rename(node: &mut PlanNode, names: &BTreeMap<String, String>) {
     }
     for child in &mut node.children {
         rename(child, names);
+    }
+}
+
+/// Writes the second of each pair in place of the first, in every text of a plan.
+fn write_back(plan: &mut Value, replaced: &[(String, String)]) {
+    match plan {
+        Value::String(text) => {
+            for (new, old) in replaced
+                .iter()
+                .filter(|(new, _)| text.contains(new))
+                .collect::<Vec<_>>()
+            {
+                *text = text.replace(new, old);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| write_back(item, replaced)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| write_back(field, replaced)),
+        _ => {}
     }
 }
 

@@ -109,6 +109,10 @@ async fn compare(database: &Database, role: &str, plans: &[Value]) -> (usize, us
 }
 
 pub(crate) fn capture(url: &str, redact: &str) -> (tempfile::TempDir, String, String) {
+    capture_with(url, redact, &[])
+}
+
+fn capture_with(url: &str, redact: &str, more: &[&str]) -> (tempfile::TempDir, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder
         .path()
@@ -116,7 +120,7 @@ pub(crate) fn capture(url: &str, redact: &str) -> (tempfile::TempDir, String, St
         .to_str()
         .unwrap()
         .to_owned();
-    let (_, said) = pgassay(&[
+    let arguments = [
         "capture",
         "--database-url",
         url,
@@ -124,7 +128,8 @@ pub(crate) fn capture(url: &str, redact: &str) -> (tempfile::TempDir, String, St
         redact,
         "-o",
         &path,
-    ]);
+    ];
+    let (_, said) = pgassay(&[&arguments, more].concat());
     (folder, path, said)
 }
 
@@ -235,8 +240,12 @@ async fn secrets_stay_where_they_are() {
     database
         .run("DO $$ BEGIN PERFORM 'hunter2 block'; END $$")
         .await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.sql");
+    std::fs::write(&log, SECRET_LOG).unwrap();
+    let log = log.to_str().unwrap();
     for how in ["default", "all"] {
-        let (_folder, path, said) = capture(&database.url, how);
+        let (_folder, path, said) = capture_with(&database.url, how, &["--log", log]);
         let content = unpacked(&path);
         for secret in SECRETS {
             let at = content.find(secret);
@@ -277,6 +286,69 @@ async fn secrets_stay_where_they_are() {
     let (_folder, path, _) = capture(&database.url, "none");
     let content = unpacked(&path);
     assert!(SECRETS.iter().all(|secret| content.contains(secret)));
+}
+
+/// Statements as a log has them, with values in every place where one can stand.
+const SECRET_LOG: &str = "
+    SELECT * FROM t WHERE note = 'hunter2 3' AND category = 'hunter2' AND id = 5 -- hunter2
+    ;
+    SELECT * FROM t WHERE email LIKE 'hunter2%' OR email ILIKE '%hunter2' OR lower(email) = 'hunter2@x.org' OR note > 'hunter2 4';
+    SELECT * FROM t WHERE card = 98765432101235 OR amount > 98765432101234 OR card IN (98765432101236, -98765432101234);
+    SELECT * FROM t WHERE tags @> ARRAY['hunter2'] AND data @> '{\"k\": \"hunter2\"}' AND data ->> 'hunter2 key' = E'hunter2' AND category BETWEEN 'hunter2' AND $$hunter2$$;
+    SELECT 'hunter2', 98765432101234, interval 'hunter2', x.y FROM v x WHERE x.x = 'hunter2 3hunter2 view' AND at > '2026-01-02' LIMIT 5;
+    INSERT INTO t (id, note) VALUES (987654321012, 'hunter2'); UPDATE t SET note = 'hunter2', card = 98765432101234 WHERE w = 'hunter2';
+    ALTER ROLE postgres PASSWORD 'hunter2'; SET app.key = 'hunter2';
+";
+
+/// A column whose values do not stay, skewed: a plan depends on which value is asked for.
+const SKEWED: &str = "
+    CREATE TABLE visits (id bigint PRIMARY KEY, host text, referrer text, n int);
+    INSERT INTO visits SELECT i, CASE WHEN i % 10 < 7 THEN 'www.example.org' WHEN i % 10 < 9 THEN 'api.example.org' ELSE 'host' || i END,
+      'ref' || lpad((i % 5000)::text, 4, '0'), i FROM generate_series(1, 50000) i;
+    CREATE INDEX visits_host ON visits (host); CREATE INDEX visits_referrer ON visits (referrer); ANALYZE;";
+
+#[tokio::test]
+async fn redacted_statements_are_planned_as_selective_as_they_were() {
+    let database = support::database("skewed").await;
+    database.run(SKEWED).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.sql");
+    let conditions = [
+        ("*", "host = 'www.example.org'"),
+        ("id", "host IN ('api.example.org', 'host99')"),
+        ("n", "host = 'host12349'"),
+        ("n, id", "referrer < 'ref0100'"),
+        ("referrer", "referrer >= 'ref1000' AND n < 4000"),
+    ];
+    let statements: Vec<String> = conditions
+        .iter()
+        .map(|(columns, condition)| format!("SELECT {columns} FROM visits WHERE {condition};\n"))
+        .collect();
+    std::fs::write(&log, statements.concat()).unwrap();
+    let more = ["--log", log.to_str().unwrap()];
+    let (_folder, path, _) = capture_with(&database.url, "default", &more);
+    let content = unpacked(&path);
+    assert!(!content.contains("example.org") && !content.contains("ref0"));
+    let (shown, _) = pgassay(&["capture", "--show", &path]);
+    assert!(
+        shown.contains("stand-ins for the texts of 2 columns"),
+        "{shown}"
+    );
+    let (_, said) = pgassay(&["plan", "SELECT 1", "--snapshot", &path]);
+    assert!(
+        said.contains("of 5 plans of the server") && said.contains("5 of the same shape"),
+        "{said}"
+    );
+    // with the value itself, which the file does not hold: as any value
+    let plans = planned(
+        &path,
+        "SELECT * FROM visits WHERE host = 'www.example.org';\n",
+    );
+    let plan = plans[0]["explain"][0]["Plan"].to_string();
+    assert!(
+        plan.contains("'www.example.org'") && !plan.contains("'x"),
+        "{plan}"
+    );
 }
 
 /// A snapshot whose every SQL text tries to reach the host.

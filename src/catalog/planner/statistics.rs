@@ -38,6 +38,9 @@ pub struct StatisticRow {
     pub n_distinct: f32,
     /// Slots in use, at most five.
     pub slots: Vec<Slot>,
+    /// Values are stand-ins that redaction made up: as many, as frequent and as wide as the real ones, in no order of theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_faked: bool,
 }
 
 impl StatisticRow {

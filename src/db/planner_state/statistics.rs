@@ -82,6 +82,7 @@ impl RawRow {
             width: self.width,
             n_distinct: self.n_distinct,
             slots: slots.collect(),
+            is_faked: false,
         }
     }
 }
@@ -337,6 +338,7 @@ impl ViewRow {
                 width: self.width,
                 n_distinct: self.n_distinct,
                 slots,
+                is_faked: false,
             },
         }
     }

@@ -5,14 +5,20 @@
 
 mod columns;
 mod sql_text;
+mod statement;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     columns::{Columns, Fate, Kept, enum_names, is_sensitive},
     sql_text::{Literals, rounded},
+    statement::Statements,
 };
-use super::{Redaction, Snapshot};
+use super::{
+    Redaction, Snapshot, StatementLiterals,
+    literal::Known,
+    stand_in::{Form, StandIns},
+};
 use crate::{
     catalog::{
         Catalog, ColumnStats, KeyTarget, RelationName,
@@ -21,7 +27,7 @@ use crate::{
             SlotValues, StatisticRow, StatisticsTarget, TypeShape,
         },
     },
-    sql::{Lexer, TokenKind},
+    sql::{Lexer, StatementKind, TokenKind},
     workload::Workload,
 };
 
@@ -38,16 +44,17 @@ pub fn redact(snapshot: &mut Snapshot, how: Redaction) {
     let mut holds = Holds::default();
     if how != Redaction::None {
         let mut redactor = Redactor::of(snapshot, how);
+        let real = (snapshot.planner.iter())
+            .flat_map(|planner| planner.column_statistics.clone())
+            .collect::<Vec<_>>();
         if let Some(planner) = &mut snapshot.planner {
             redactor.planner(planner, &mut holds);
         }
         if let Some(catalog) = &mut snapshot.catalog {
             redactor.catalog(catalog);
         }
+        redactor.statements(snapshot, &real, &mut holds);
         without_literals(&mut snapshot.workload);
-        for sample in &mut snapshot.samples {
-            sample.sql = redactor.literals.clean(&sample.sql);
-        }
         holds.n_replaced = redactor.literals.n_replaced;
     }
     let words = holds.words(how);
@@ -63,6 +70,10 @@ struct Holds {
     kept: BTreeMap<Fate, BTreeSet<String>>,
     n_ends: usize,
     n_replaced: usize,
+    /// Columns of stand-ins.
+    n_faked: usize,
+    /// Constants of statements of which the class is kept.
+    n_classed: usize,
 }
 
 impl Holds {
@@ -108,7 +119,23 @@ impl Holds {
         words
             .push("names of tables, columns, indexes, types and roles; labels of enums".to_owned());
         let dropped = self.kept.get(&Fate::Drop).map_or(0, BTreeSet::len);
-        words.push(format!("no value of {dropped} others; {} literals of the schema's SQL were replaced; statements without their literals", self.n_replaced));
+        words.push(format!(
+            "no value of {dropped} others; {} literals of the schema's SQL were replaced",
+            self.n_replaced
+        ));
+        if self.n_faked > 0 {
+            words.push(format!(
+                "stand-ins for the texts of {}: how often each common value occurs, and which are equal; neither their order nor their lengths",
+                in_columns(self.n_faked)
+            ));
+        }
+        words.push(match self.n_classed {
+            0 => "statements without literals, but for keys, codes, small numbers, times and the words above".to_owned(),
+            n => format!(
+                "statements whose literals are $n, but for keys, codes, small numbers, times and the words above; of {n} the class: which of the common values it is, \
+                 or none of them, or what share of the values lies below it or begins so"
+            ),
+        });
         words
     }
 }
@@ -146,6 +173,7 @@ struct Redactor {
     combined: BTreeMap<RelationName, String>,
     fates: BTreeMap<(RelationName, String), Fate>,
     literals: Literals,
+    stand_ins: StandIns,
 }
 
 impl Redactor {
@@ -171,6 +199,7 @@ impl Redactor {
             expressions: expressions.collect(),
             combined: combined.collect(),
             fates: BTreeMap::new(),
+            stand_ins: StandIns::default(),
             literals: Literals {
                 kept: snapshot.planner.as_ref().map(words).unwrap_or_default(),
                 labels: objects
@@ -194,6 +223,7 @@ impl Redactor {
         for statistics in &mut planner.column_statistics {
             self.column(statistics, holds);
         }
+        self.literals.stand_ins.clone_from(self.stand_ins.known());
         for statistics in &mut planner.extended_statistics {
             self.extended(statistics);
         }
@@ -240,9 +270,12 @@ impl Redactor {
         let Some(fate) = fates.into_iter().max().or(elements) else {
             return;
         };
-        self.row(&mut statistics.row, fate, elements.unwrap_or(Fate::Drop));
+        let is_left = self.stand_in(statistics, fate).unwrap_or_else(|| {
+            self.row(&mut statistics.row, fate, elements.unwrap_or(Fate::Drop));
+            (statistics.row.slots.iter()).any(|slot| slot.values.is_some())
+        });
         if let StatisticsTarget::Column(column) = &statistics.target {
-            let is_left = (statistics.row.slots.iter()).any(|slot| slot.values.is_some());
+            holds.n_faked += usize::from(statistics.row.is_faked);
             let held = if is_left { fate } else { Fate::Drop };
             let name = format!("{}.{column}", statistics.relation);
             holds.kept.entry(held).or_default().insert(name);
@@ -250,6 +283,76 @@ impl Redactor {
             let known = self.fates.entry(key).or_insert(fate);
             *known = fate.max(*known);
         }
+    }
+
+    /// Stand-ins in place of a column's texts; and whether words of them stay. `None` where it has none.
+    fn stand_in(&mut self, statistics: &mut ColumnStatistics, fate: Fate) -> Option<bool> {
+        let is_default = self.how == Redaction::Default;
+        let is_column = matches!(statistics.target, StatisticsTarget::Column(_));
+        let goes = matches!(fate, Fate::Words | Fate::Drop);
+        let row = &mut statistics.row;
+        let mut values = row.slots.iter().filter_map(|slot| slot.values.as_ref());
+        let form = Form::of(&values.next()?.type_name, row.width)
+            .filter(|_| is_default && is_column && goes)?;
+        let common = row.slot(SlotKind::MostCommonValues);
+        let common = common.and_then(|slot| slot.values.as_ref());
+        let kept = &self.literals.kept;
+        let stays = |text: &str| fate == Fate::Words && kept.contains(text);
+        let is_left = (common
+            .iter()
+            .flat_map(|values| values.elements.iter().flatten()))
+        .any(|text| stays(text));
+        self.stand_ins.replace(row, form, &stays).then_some(is_left)
+    }
+
+    /// Statements: those of the workload, and those of which the file holds the server's plan.
+    fn statements(&self, snapshot: &mut Snapshot, real: &[ColumnStatistics], holds: &mut Holds) {
+        let planner = snapshot.planner.as_ref();
+        let known = Known::of(real);
+        let fate = |statistics: &ColumnStatistics| match &statistics.target {
+            StatisticsTarget::Column(column) => {
+                let key = (statistics.relation.clone(), column.clone());
+                self.fates.get(&key).copied()
+            }
+            StatisticsTarget::Key(_) => None,
+        };
+        let statements = Statements {
+            known: &known,
+            is_c: planner.is_some_and(|planner| planner.locale.is_c()),
+            fate: &fate,
+            literals: &self.literals,
+        };
+        let is_default = self.how == Redaction::Default;
+        for query in &mut snapshot.workload.queries {
+            let is_read = query.shape.is_some() && query.kind != StatementKind::Utility;
+            let found = (is_default && is_read)
+                .then(|| statements.redacted(&query.sample))
+                .flatten();
+            let Some((sql, literals)) = found else {
+                query.sample.clone_from(&query.text);
+                continue;
+            };
+            query.sample = sql;
+            holds.n_classed += literals.len();
+            if !literals.is_empty() {
+                snapshot.literals.push(StatementLiterals {
+                    fingerprint: query.fingerprint,
+                    literals,
+                });
+            }
+        }
+        for sample in &mut snapshot.samples {
+            let found = is_default
+                .then(|| statements.redacted(&sample.sql))
+                .flatten();
+            (sample.sql, sample.literals) =
+                found.unwrap_or_else(|| (self.bare(&sample.sql), Vec::new()));
+        }
+    }
+
+    /// A statement without any literal but those that the schema's SQL could have too.
+    fn bare(&self, sql: &str) -> String {
+        self.literals.clone().clean(sql)
     }
 
     /// Elements of arrays: integers that look like codes, and labels.
@@ -387,10 +490,9 @@ impl Redactor {
     }
 }
 
-/// Statements keep their normalised text, which has no literals.
+/// What else the workload holds of values.
 fn without_literals(workload: &mut Workload) {
     for query in &mut workload.queries {
-        query.sample.clone_from(&query.text);
         if let Some(log) = &mut query.log {
             log.samples.clear();
             for placeholder in &mut log.placeholders {
@@ -558,7 +660,7 @@ fn within(short: &str, limit: f64) -> Option<String> {
 
 /// Where a piece of SQL stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// A partition's bound.
     Bound,
     /// Anything else.
@@ -566,7 +668,7 @@ enum Part {
 }
 
 /// Every piece of SQL among the objects.
-fn each_sql(objects: &mut SchemaObjects, visit: &mut dyn FnMut(Part, &mut String)) {
+pub(super) fn each_sql(objects: &mut SchemaObjects, visit: &mut dyn FnMut(Part, &mut String)) {
     for (part, sql) in pieces(objects) {
         visit(part, sql);
     }

@@ -88,7 +88,7 @@ const MAX_FIELD_BYTES: usize = 40;
 const TEXT_TYPES: &[&str] = &["text", "character", "varchar", "bpchar", "citext", "name"];
 
 /// Replaces literals, the same by the same wherever it stands.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Literals {
     /// Texts that stay: words of categories.
     pub(super) kept: BTreeSet<String>,
@@ -98,6 +98,8 @@ pub(super) struct Literals {
     pub(super) labels: BTreeSet<String>,
     /// Nothing but what the type alone allows stays.
     pub(super) strict: bool,
+    /// What stands for values of columns: the same stands for them here.
+    pub(super) stand_ins: BTreeMap<String, String>,
     pub(super) fakes: BTreeMap<String, usize>,
     pub(super) n_replaced: usize,
 }
@@ -203,6 +205,10 @@ impl Literals {
         if !is_text {
             return "NULL".to_owned();
         }
+        let inner = literal.trim_matches('\'').replace("''", "'");
+        if let Some(stand_in) = self.stand_ins.get(&inner) {
+            return format!("'{stand_in}'");
+        }
         let next = self.fakes.len() + 1;
         let n = *self.fakes.entry(literal.to_owned()).or_insert(next);
         format!("'redacted{n}'")
@@ -210,7 +216,7 @@ impl Literals {
 }
 
 /// A field's name behind `->` or `->>`: schema, as long as it reads like a name.
-fn is_field(before: Option<&str>, literal: &str) -> bool {
+pub(super) fn is_field(before: Option<&str>, literal: &str) -> bool {
     let name = literal.trim_matches('\'');
     matches!(before, Some("->" | "->>"))
         && (1..=MAX_FIELD_BYTES).contains(&name.len())
@@ -218,7 +224,7 @@ fn is_field(before: Option<&str>, literal: &str) -> bool {
 }
 
 /// A word of date_trunc and its kin, or a time zone of the form `Area/City`.
-fn is_function_word(literal: &str) -> bool {
+pub(super) fn is_function_word(literal: &str) -> bool {
     let word = literal.trim_matches('\'');
     let letters = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_uppercase())
@@ -274,7 +280,7 @@ fn cast(sql: &str, tokens: &[Token]) -> Option<String> {
 }
 
 /// Digits and the signs of times, or a word that means a time.
-fn is_time_or_number(text: &str) -> bool {
+pub(super) fn is_time_or_number(text: &str) -> bool {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let looks = text.len() <= MAX_TIME_BYTES
         && digits > 0

@@ -278,7 +278,9 @@ impl Run<'_> {
                 },
                 Step::SessionOnly => {
                     if self.level(at) {
-                        self.ends_before(&steps[n..]);
+                        if !self.is_named_as_a_level(&steps[n + 1..], at) {
+                            self.ends_before(&steps[n..]);
+                        }
                         return true;
                     }
                 }
@@ -289,6 +291,35 @@ impl Run<'_> {
             self.ends_before(&[]);
         }
         ends
+    }
+
+    /// Whether what looks like the level of a process without a session is the start of a name: an application may be called `LOG:  x`. Such processes
+    /// run no client's statements, so where one stands behind a second level, the first belongs to a name.
+    fn is_named_as_a_level(&mut self, rest: &[Step], at: usize) -> bool {
+        const OF_CLIENTS: [&[u8]; 4] = [
+            b"LOG:  duration: ",
+            b"DETAIL:  Parameters: ",
+            // until 15
+            b"DETAIL:  parameters: ",
+            b"STATEMENT:  ",
+        ];
+        let line = self.line;
+        let without_session = self.head;
+        let message = &line[without_session.message..];
+        let window = &message[..message.len().min(MAX_FREE_BYTES)];
+        let is_there = |mark: &&[u8]| memchr::memmem::find(window, mark).is_some();
+        if !OF_CLIENTS.iter().any(is_there) {
+            return false;
+        }
+        let is_named = self.steps(rest, at)
+            && self.head.message != without_session.message
+            && OF_CLIENTS
+                .iter()
+                .any(|mark| line[self.head.prefix_len..].starts_with(mark));
+        if !is_named {
+            self.head = without_session;
+        }
+        is_named
     }
 
     /// The head ends where these steps are left.
@@ -466,6 +497,44 @@ mod tests {
                 "%m [%p] %q%u@%d ",
                 "2026-11-22 20:36:03.041 UTC [8197] LOG:  x",
                 ("8197", "", "", "", "x"),
+            ),
+            (
+                "%m [%p] %q%a ",
+                "2026-11-22 20:36:03.041 UTC [8197] LOG:  x LOG:  duration: 1.5 ms  statement: select 1",
+                (
+                    "8197",
+                    "",
+                    "",
+                    "LOG:  x",
+                    "duration: 1.5 ms  statement: select 1",
+                ),
+            ),
+            (
+                "%m [%p] %q%u@%d ",
+                "2026-11-22 20:36:03.041 UTC [8197] ERROR:  u@d LOG:  duration: 1.5 ms  statement: select 1",
+                (
+                    "8197",
+                    "ERROR:  u",
+                    "d",
+                    "",
+                    "duration: 1.5 ms  statement: select 1",
+                ),
+            ),
+            (
+                "%m [%p] %q%a ",
+                "2026-11-22 20:36:03.041 UTC [8197] LOG:  x STATEMENT:  select 1/0",
+                ("8197", "", "", "LOG:  x", "select 1/0"),
+            ),
+            // no name of that prefix ends there
+            (
+                "%m [%p] %q%u@%d ",
+                "2026-11-22 20:36:03.041 UTC [8197] LOG:  x LOG:  duration: 1.5 ms",
+                ("8197", "", "", "", "x LOG:  duration: 1.5 ms"),
+            ),
+            (
+                "%m [%p] %q%a ",
+                "2026-11-22 20:36:03.041 UTC [8197] LOG:  checkpoint complete: LOG:  y",
+                ("8197", "", "", "", "checkpoint complete: LOG:  y"),
             ),
             (
                 "%n %c %-10u|%10d|%a %v %x %e %Q: ",

@@ -497,11 +497,51 @@ fn sqlstate(message: &[u8]) -> (Option<&[u8]>, &[u8]) {
 
 /// A decimal number, 0 when it is none.
 pub(super) fn number(text: &[u8]) -> i64 {
-    if text.is_empty() {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // as many digits never overflow 64 bits; query ids are read for each message
+    if digits.is_empty() || digits.len() > 19 {
         return 0;
     }
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
+    let mut number = 0_u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return 0;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    if is_negative {
+        0_i64.checked_sub_unsigned(number).unwrap_or(0)
+    } else {
+        i64::try_from(number).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers_are_those_of_query_ids() {
+        for text in [
+            "0",
+            "-1",
+            "42",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "99999999999999999999",
+            "",
+            "-",
+            "--1",
+            "1a",
+            " 1",
+        ] {
+            assert_eq!(number(text.as_bytes()), text.parse().unwrap_or(0), "{text}");
+        }
+    }
 }

@@ -126,6 +126,8 @@ pub(super) struct Pricer<'a, W> {
     queries: &'a [BoundQuery<'a>],
     /// What is planned for each statement.
     texts: Vec<PlannedQuery>,
+    /// Statements that are planned without their LIMIT, with the text that has it.
+    lifted: BTreeMap<usize, PlannedQuery>,
     defs: Vec<IndexDef>,
     /// For each candidate, the statements that could use it.
     pub(super) applies: Vec<BTreeSet<usize>>,
@@ -168,6 +170,7 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             what_if,
             queries,
             texts: queries.iter().map(|query| query.planned.clone()).collect(),
+            lifted: BTreeMap::new(),
             defs,
             applies: applies(proposed, queries),
             broken: BTreeMap::new(),
@@ -272,7 +275,8 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
     }
 
     /// Where a statement with LIMIT is far slower than its cost allows, the planner took the rows it looks for to be everywhere, and they are
-    /// rare or none: what it costs to look for all of them is what it really does.
+    /// rare or none: what it costs to look for all of them is what it really does. Only a candidate that leads to just those rows in order is
+    /// priced with the LIMIT.
     async fn lift_limit(&mut self, at: usize) {
         let mean_ms = self.queries[at].query.mean_ms();
         let cost = self.known(at, &[]).map(|base| base.cost);
@@ -283,13 +287,16 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         let Some(sql) = sql::without_limit(&self.texts[at].sql) else {
             return;
         };
-        let limited = std::mem::replace(&mut self.texts[at].sql, sql);
+        let limited = self.texts[at].clone();
+        self.texts[at].sql = sql;
         let answer = self.cache.remove(&Key::base(at));
         self.price(&[at], &[]).await;
         if self.known(at, &[]).is_none() {
-            self.texts[at].sql = limited;
+            self.texts[at] = limited;
             self.cache
                 .extend(answer.map(|answer| (Key::base(at), answer)));
+        } else {
+            self.lifted.insert(at, limited);
         }
     }
 
@@ -394,13 +401,42 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
                 plans = self.ask(planned, &rest, hidden).await;
             }
         }
+        let mut with_limit = self.plan_with_limit(&unknown, set, hidden).await;
         for (query, plan) in unknown.into_iter().zip(plans) {
             let priced = match plan {
                 Ok(plan) => Ok(self.priced(set, plan)),
                 Err(error) => Err(self.failed(&error)),
             };
+            let priced = match (with_limit.remove(&query), priced) {
+                (Some(limited), Ok(all)) if limited.cost < all.cost => Ok(limited),
+                (_, priced) => priced,
+            };
             self.cache.insert(Key::new(query, set, hidden), priced);
         }
+    }
+
+    /// Plans with their LIMIT, of statements that are planned without, as far as they use a candidate and stop at the LIMIT without hoping.
+    async fn plan_with_limit(
+        &mut self,
+        queries: &[usize],
+        set: &[usize],
+        hidden: &[usize],
+    ) -> BTreeMap<usize, Priced> {
+        let lifted: Vec<(usize, PlannedQuery)> = queries
+            .iter()
+            .filter_map(|at| Some((*at, self.lifted.get(at)?.clone())))
+            .collect();
+        if set.is_empty() || lifted.is_empty() || self.is_stopped(lifted.len() as u64) {
+            return BTreeMap::new();
+        }
+        let (at, texts): (Vec<usize>, Vec<PlannedQuery>) = lifted.into_iter().unzip();
+        let plans = self.ask(&texts, set, hidden).await;
+        at.into_iter()
+            .zip(plans)
+            .filter_map(|(at, plan)| Some((at, self.priced(set, plan.ok()?))))
+            .filter(|(_, priced)| !priced.used.is_empty())
+            .filter(|(_, priced)| !priced.plan.hopes_for_early_rows())
+            .collect()
     }
 
     /// `schema.name` of droppable indexes.

@@ -38,6 +38,10 @@ const MIN_MARGINAL_SHARE: f64 = 0.02;
 const MIN_REFINED_GAIN: f64 = 2.0 / 3.0;
 const MIN_REFINED_SHARE: f64 = 0.1;
 
+/// Mean time below which nobody waits for a statement, ms, and the share of all time that an index must save where it serves only such.
+const FAST_MS: f64 = 1.0;
+const MIN_FAST_SHARE: f64 = 0.01;
+
 /// The least that is taken to remain of all time when the least gain is measured on it. Gains are shares of what is left when the chosen
 /// indexes are there, so that one dreadful statement does not hide all others; a tenth keeps trifles out.
 const MIN_REMAINING: f64 = 0.1;
@@ -91,7 +95,8 @@ pub(super) async fn priced<W: WhatIf>(
                     || verified.get(&at).is_some_and(|served| {
                         let def = &proposals[at].candidate.def;
                         let upkeep = net_upkeep(&table, proposals, droppable, &chosen, at);
-                        is_worth_it(served, upkeep, limits.min_gain, options)
+                        let min_gain = min_gain_for(served, queries, limits.min_gain);
+                        is_worth_it(served, upkeep, min_gain, options)
                             && (!refines(catalog, def) || is_worth_refining(served))
                     })
             })
@@ -233,6 +238,17 @@ fn remaining(table: &CostTable, chosen: &[usize]) -> f64 {
         .iter()
         .map(|query| query.weight * (query.cost(&existing) - query.cost(chosen)));
     1.0 - saved.sum::<f64>()
+}
+
+/// The least gain for these statements: more where all of them are fast.
+fn min_gain_for(served: &[Served], queries: &[BoundQuery<'_>], min_gain: f64) -> f64 {
+    let mean_ms = |served: &Served| queries[served.query].query.mean_ms();
+    let is_fast = |served: &Served| mean_ms(served) > 0.0 && mean_ms(served) < FAST_MS;
+    if served.iter().all(is_fast) {
+        min_gain.max(MIN_FAST_SHARE)
+    } else {
+        min_gain
+    }
 }
 
 /// Enough for one statement, and enough for the workload.

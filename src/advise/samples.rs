@@ -55,6 +55,12 @@ pub(super) fn guessed(
                 (Operand::Parameter(n), Comparison::Greater | Comparison::RowGreater) => {
                     insert(&mut values, *n, quantile(stats, 1.0 - range));
                 }
+                // `at >= $1 AND at < $2` is one range, like BETWEEN: the newest rows, up to the last
+                (Operand::Parameter(n), Comparison::Less | Comparison::RowLess)
+                    if has_lower_bound(bound, name) =>
+                {
+                    insert(&mut values, *n, quantile(stats, 1.0));
+                }
                 (Operand::Parameter(n), Comparison::Less | Comparison::RowLess) => {
                     insert(&mut values, *n, quantile(stats, range));
                 }
@@ -76,6 +82,18 @@ pub(super) fn guessed(
         }
     }
     values
+}
+
+/// Is the column also compared with a parameter from below?
+fn has_lower_bound(bound: &BoundScan<'_>, column: &str) -> bool {
+    bound.scan.predicates.iter().any(|predicate| {
+        matches!(&predicate.target, Target::Column(name) if name == column)
+            && matches!(predicate.operand, Operand::Parameter(_))
+            && matches!(
+                predicate.comparison,
+                Comparison::Greater | Comparison::RowGreater
+            )
+    })
 }
 
 fn insert(values: &mut BTreeMap<u16, String>, number: u16, value: Option<String>) {
@@ -292,5 +310,16 @@ mod tests {
         let joined =
             planned("SELECT count(*) FROM big a JOIN big b ON a.owner = b.owner WHERE b.at > $1");
         assert!(joined.contains("> '67'"), "{joined}");
+    }
+
+    /// Ten rows of a million: two bounds make one range at the end, not two that exclude each other.
+    #[test]
+    fn two_bounds_are_one_range() {
+        let range = planned("SELECT owner FROM big WHERE at >= $1 AND at < $2");
+        assert!(range.contains(">= '100'"), "{range}");
+        assert!(range.contains("< '100'"), "{range}");
+        let wide = planned("SELECT count(*) FROM big WHERE at >= $1 AND at < $2");
+        assert!(wide.contains(">= '67'"), "{wide}");
+        assert!(wide.contains("< '100'"), "{wide}");
     }
 }

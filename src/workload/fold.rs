@@ -15,6 +15,7 @@ use super::{
     coverage::Covered,
     known::{Known, NO_QUERY, TOO_MANY_QUERIES},
     operands::{Sent, operand_values},
+    own::{self, OWN_STATEMENTS},
     people::People,
     prepared::Named,
     request::request_and_tags,
@@ -253,6 +254,10 @@ impl Fold {
     }
 
     fn statement(&mut self, statement: &Statement<'_>) {
+        if own::is_own(statement.text.raw()) {
+            self.skipped(OWN_STATEMENTS, statement.origin, statement.text.raw());
+            return;
+        }
         let drawn = self.drawn(statement);
         if let Some((step, place)) = self.recorded(statement, 1, drawn)
             && !matches!(self.mode, Mode::Leading(None) | Mode::Following(None))

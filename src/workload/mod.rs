@@ -22,6 +22,7 @@ mod mixing;
 mod model;
 mod operands;
 mod order;
+mod own;
 mod pace;
 mod people;
 mod pgss;

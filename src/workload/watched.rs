@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Fold, InputFacts, Query, Sink, Statement, Workload};
+use super::{Event, Fold, InputFacts, Query, Sink, Statement, Workload, own::OWN_TAG};
 use crate::sql::{Fingerprint, Normaliser};
 
 /// What Postgres shows instead of other roles' texts without `pg_read_all_stats`.
 const HIDDEN_TEXT: &str = "<insufficient privilege>";
-/// Stands in every statement of ours: a pooler may show them under another application's name.
-const OWN_TAG: &str = "/* pgassay */";
 /// Executions that are told apart, so that one that is seen twice counts once.
 const MAX_EXECUTIONS: usize = 100_000;
 /// Kinds of waits and pairs of blocker and blocked that are told apart: the server knows some 250 events.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     catalog::planner::PlannerState,
     server::{self, Binaries, ServerError},
-    twin::{Fleet, NOT_NEEDED, Twin, TwinError, TwinOptions},
+    twin::{Fleet, NOT_AVAILABLE, NOT_NEEDED, Twin, TwinError, TwinOptions},
 };
 
 /// Where the binaries of a twin come from.
@@ -134,23 +134,25 @@ pub(super) fn remarks(twin: &Twin) -> Vec<String> {
             twin.major()
         ));
     }
-    let (extensions, others): (Vec<&String>, Vec<&String>) = twin
-        .skipped()
-        .iter()
-        .partition(|skipped| skipped.ends_with(NOT_NEEDED));
-    if !extensions.is_empty() {
-        let names: Vec<&str> = extensions
-            .iter()
-            .map(|name| {
-                name.trim_end_matches(NOT_NEEDED)
-                    .trim_start_matches("extension ")
-            })
-            .collect();
+    let missing = extensions(twin, NOT_AVAILABLE);
+    if !missing.is_empty() {
         remarks.push(format!(
-            "extensions that the twin goes without: {}",
-            names.join(", ")
+            "extensions that are not installed on this machine: {}; the twin has none of their operators and indexes, and statements that need them have other plans or none",
+            missing.join(", ")
         ));
     }
+    let not_needed = extensions(twin, NOT_NEEDED);
+    if !not_needed.is_empty() {
+        remarks.push(format!(
+            "extensions that the twin goes without: {}",
+            not_needed.join(", ")
+        ));
+    }
+    let mut others: Vec<&String> = (twin.skipped().iter())
+        .filter(|skipped| !skipped.ends_with(NOT_NEEDED) && !skipped.ends_with(NOT_AVAILABLE))
+        .collect();
+    // what the others fail for
+    others.sort_by_key(|skipped| !skipped.starts_with("type "));
     for skipped in others.iter().take(MAX_LISTED) {
         remarks.push(format!("left out of the twin: {skipped}"));
     }
@@ -161,6 +163,17 @@ pub(super) fn remarks(twin: &Twin) -> Vec<String> {
         ));
     }
     remarks
+}
+
+/// Names of the extensions that it lacks for this reason.
+fn extensions<'t>(twin: &'t Twin, reason: &str) -> Vec<&'t str> {
+    let skipped = twin.skipped().iter();
+    skipped
+        .filter_map(|skipped| {
+            let name = skipped.strip_suffix(reason)?;
+            name.strip_prefix("extension ")
+        })
+        .collect()
 }
 
 /// Objects that are listed one by one.

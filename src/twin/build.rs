@@ -230,11 +230,12 @@ async fn fill(
     own.batch_execute("SET check_function_bodies = off; SET client_min_messages = error")
         .await
         .map_err(TwinError::own)?;
-    skipped.extend(schema::create(&session, &own, &state.objects).await?);
+    let (left_out, stubs) = schema::create(&session, &own, &state.objects).await?;
+    skipped.extend(left_out);
     skipped.extend(
         inject::statistics(
             &session,
-            &state.column_statistics,
+            &stubs.statistics(&state.column_statistics),
             &state.extended_statistics,
             &state.endpoints,
         )

@@ -25,6 +25,7 @@ mod patch;
 mod sample;
 mod schema;
 mod settings;
+mod stub;
 mod values;
 mod what_if;
 
@@ -32,4 +33,4 @@ pub use build::{Twin, TwinOptions};
 pub use create::AddedIndex;
 pub use error::TwinError;
 pub use fleet::Fleet;
-pub use schema::NOT_NEEDED;
+pub use schema::{NOT_AVAILABLE, NOT_NEEDED};

@@ -1,6 +1,6 @@
 //! Runs the twin's DDL: extensions as superuser, everything else as the role without rights, until nothing more succeeds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 
@@ -8,23 +8,27 @@ use super::{
     TwinError,
     ddl::{self, Step},
     inject::reason,
+    stub::Stubs,
 };
 use crate::{catalog::planner::SchemaObjects, db::OwnedSession, sql::quote_identifier};
 
 /// How [`super::Twin::skipped`] words an extension that no plan needs.
 pub const NOT_NEEDED: &str = ": the planner does not need it";
+/// How it words one that this server has not.
+pub const NOT_AVAILABLE: &str = ": not installed here";
 
 /// Failed statements are tried again while a pass makes progress, at most this often: functions, views and columns can need each other.
 const MAX_PASSES: usize = 6;
 
-/// Makes schemas, extensions, types and relations. Returns what could not be made.
+/// Makes schemas, extensions, types and relations. Returns what could not be made, and what stands in for types of extensions.
 pub(super) async fn create(
     superuser: &OwnedSession,
     planner: &OwnedSession,
     objects: &SchemaObjects,
-) -> Result<Vec<String>, TwinError> {
+) -> Result<(Vec<String>, Stubs), TwinError> {
     let mut skipped = words(run(planner, ddl::schemas(objects)).await?);
-    skipped.extend(extensions(superuser, objects).await?);
+    let mut stubs = Stubs::default();
+    skipped.extend(extensions(superuser, planner, objects, &mut stubs).await?);
     skipped.extend(collations(superuser, planner, objects).await?);
     let toasted = untoasted(superuser).await?;
     let mut steps = ddl::types(objects);
@@ -59,7 +63,7 @@ pub(super) async fn create(
             dropped.n, dropped.kind
         )
     }));
-    Ok(skipped)
+    Ok((skipped, stubs))
 }
 
 /// Types and how their long values are stored.
@@ -152,15 +156,23 @@ pub(super) async fn finish(
 
 async fn extensions(
     superuser: &OwnedSession,
+    planner: &OwnedSession,
     objects: &SchemaObjects,
+    stubs: &mut Stubs,
 ) -> Result<Vec<String>, TwinError> {
-    let sql = "SELECT DISTINCT name FROM pg_available_extension_versions WHERE trusted";
+    let sql =
+        "SELECT name::text, bool_or(trusted) FROM pg_available_extension_versions GROUP BY name";
     let rows = superuser.query(sql, &[]).await.map_err(TwinError::own)?;
-    let trusted: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    let available: BTreeMap<String, bool> =
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let mut skipped = Vec::new();
     for extension in &objects.extensions {
-        let step = ddl::extension(extension, trusted.contains(&extension.name));
-        match step {
+        let Some(trusted) = available.get(&extension.name) else {
+            skipped.push(format!("extension {}{NOT_AVAILABLE}", extension.name));
+            skipped.extend(stubs.add(planner, extension).await?);
+            continue;
+        };
+        match ddl::extension(extension, *trusted) {
             None => skipped.push(format!("extension {}{NOT_NEEDED}", extension.name)),
             Some(step) => {
                 if let Err(error) = superuser.batch_execute(&step.sql).await {

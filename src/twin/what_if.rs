@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Twin, create::Made, explain};
+use super::{Twin, create::Made, explain, schema::NOT_AVAILABLE};
 use crate::{
     advise::{PlannedQuery, Question, WhatIf, WhatIfError},
     catalog::{IndexDef, RelationName},
@@ -96,7 +96,33 @@ impl Twin {
                 return Ok(plan);
             }
         }
-        explain::explain(&session, query, settings).await
+        let plan = explain::explain(&session, query, settings).await;
+        plan.map_err(|error| self.explained_by_extensions(error))
+    }
+
+    /// An operator, function or type that is not there may be one of an extension that this machine has not.
+    fn explained_by_extensions(&self, error: WhatIfError) -> WhatIfError {
+        let missing: Vec<&str> = (self.skipped().iter())
+            .filter_map(|skipped| {
+                skipped
+                    .strip_suffix(NOT_AVAILABLE)?
+                    .strip_prefix("extension ")
+            })
+            .collect();
+        match error {
+            WhatIfError::Server(why)
+                if !missing.is_empty()
+                    && ["does not exist", "is not unique"]
+                        .iter()
+                        .any(|end| why.contains(end)) =>
+            {
+                let names = missing.join(", ");
+                WhatIfError::Server(format!(
+                    "{why} (extensions that are not installed here: {names})"
+                ))
+            }
+            error => error,
+        }
     }
 
     /// Plans with these settings from now on, as far as a role without rights may set them.

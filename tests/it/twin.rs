@@ -351,6 +351,42 @@ async fn redacted_statements_are_planned_as_selective_as_they_were() {
     );
 }
 
+#[tokio::test]
+async fn a_missing_extension_takes_only_what_needs_it() {
+    let database = support::database("absent").await;
+    database
+        .run(
+            "CREATE EXTENSION hstore; CREATE TABLE items (id int PRIMARY KEY, attrs hstore, n int); \
+             INSERT INTO items SELECT i, hstore('k', (i % 9)::text), i % 100 FROM generate_series(1, 20000) i; \
+             CREATE INDEX items_attrs ON items USING gin (attrs); CREATE INDEX items_n ON items (n); CREATE VIEW few AS SELECT id FROM items WHERE n = 3; ANALYZE",
+        )
+        .await;
+    let (_folder, path, _) = capture(&database.url, "none");
+    let mut snapshot = pgassay::snapshot::read(std::fs::File::open(&path).unwrap()).unwrap();
+    let extensions = &mut snapshot.planner.as_mut().unwrap().objects.extensions;
+    let hstore = extensions.iter_mut().find(|e| e.name == "hstore").unwrap();
+    hstore.name = "absent".to_owned();
+    pgassay::snapshot::write(&snapshot, std::fs::File::create(&path).unwrap()).unwrap();
+    let statements = "SELECT id FROM items WHERE n = 7;\nSELECT * FROM few;\nSELECT id FROM items WHERE id < 50;\n";
+    let plans = planned(&path, statements);
+    assert_eq!(compare(&database, "postgres", &plans).await, (3, 3));
+    let failing = planned(&path, "SELECT id FROM items WHERE attrs @> 'k=>1';\n");
+    let error = failing[0]["error"].as_str().unwrap();
+    assert!(
+        error.ends_with("(extensions that are not installed here: absent)"),
+        "{error}"
+    );
+    let (_, said) = pgassay(&["plan", "SELECT 1", "--snapshot", &path]);
+    assert!(
+        said.contains("not installed on this machine: absent;"),
+        "{said}"
+    );
+    assert!(
+        said.contains("type public.hstore: not available here"),
+        "{said}"
+    );
+}
+
 /// A snapshot whose every SQL text tries to reach the host.
 /// Index, a condition that it serves, and how far the guessed size may be off.
 const WHAT_IF: &[(&str, &str, f64)] = &[

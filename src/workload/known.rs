@@ -4,12 +4,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, sync::LazyLock};
 
+use hashbrown::HashMap;
+
 use super::{
     LogStats, Origin, PlanPhases, Query, Text, TimeSeries,
     fold::{Fold, clipped},
     role::Traits,
     sampling::Weight,
     statistics::{Names, QueryStatistics},
+    template::Templates,
     transaction::TransactionStep,
     window::Step,
 };
@@ -299,6 +302,9 @@ impl Fold {
         mut series: Vec<TimeSeries>,
         weights: Option<&[Weight]>,
     ) -> Vec<Query> {
+        // nothing is looked up any more; shapes take the room
+        self.templates = Templates::default();
+        self.query_at = HashMap::default();
         let symbols = &self.symbols;
         let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
         let names = Names {
@@ -307,15 +313,10 @@ impl Fold {
             route: &|at| Some(symbols.tags(at).join(" ")),
         };
         let numbered = (0_u32..).zip(std::mem::take(&mut self.known));
-        let mut kept: Vec<(u32, Fingerprint, Box<What>, &QueryStatistics)> = numbered
-            .zip(&self.statistics)
+        let mut kept: Vec<(u32, Fingerprint, Box<What>, Box<QueryStatistics>)> = numbered
+            .zip(std::mem::take(&mut self.statistics))
             .filter_map(|((number, known), statistics)| {
-                Some((
-                    number,
-                    known.fingerprint,
-                    known.what?,
-                    statistics.as_deref()?,
-                ))
+                Some((number, known.fingerprint, known.what?, statistics?))
             })
             // one that was prepared and never run, as far as the log tells
             .filter(|(.., statistics)| statistics.n_calls() > 0)
@@ -348,7 +349,7 @@ impl Fold {
                 }
             })
             .collect();
-        queries.sort_by_key(|query| query.fingerprint);
+        queries.sort_unstable_by_key(|query| query.fingerprint);
         queries
     }
 }

@@ -111,6 +111,7 @@ fn shape_here(text: &str, columns_of: ColumnsOf<'_>) -> Result<QueryShape, Shape
     let mut shape = builder.finish(final_kind(&statement, kind));
     inventory::take(&statement, &mut shape);
     roles::outermost(&statement, &mut shape);
+    shape.fit();
     Ok(shape)
 }
 

@@ -62,6 +62,27 @@ pub struct QueryShape {
     pub has_unresolved: bool,
 }
 
+impl QueryShape {
+    /// Gives back memory that was taken to grow: thousands of shapes are kept, and most of their lists hold one or two of four.
+    pub(super) fn fit(&mut self) {
+        self.scans.shrink_to_fit();
+        self.written_columns.shrink_to_fit();
+        self.functions.shrink_to_fit();
+        self.operators.shrink_to_fit();
+        self.cast_types.shrink_to_fit();
+        for scan in &mut self.scans {
+            scan.predicates.shrink_to_fit();
+            scan.any_of.shrink_to_fit();
+            scan.other_conditions.shrink_to_fit();
+            scan.sort.shrink_to_fit();
+            scan.group.shrink_to_fit();
+            scan.distinct_on.shrink_to_fit();
+            scan.min_max.shrink_to_fit();
+            scan.columns.shrink_to_fit();
+        }
+    }
+}
+
 /// A relation as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RelationRef {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Options, PlannedQuery, reveal, samples, selectivity};
+use super::{
+    Options, PlannedQuery, reveal,
+    samples::{self, Pattern},
+    selectivity,
+};
 use crate::{
     catalog::{Catalog, Column, Persistence, Relation, RelationKind},
     sql::{
@@ -43,6 +47,8 @@ pub(super) struct BoundQuery<'a> {
     pub(super) planned: PlannedQuery,
     /// The same under other values, for when the planned one contradicts the measured time; none where a log shows the values.
     pub(super) alternatives: Vec<PlannedQuery>,
+    /// The same with patterns that begin with text, where none is known and those planned begin with anything.
+    pub(super) with_prefix: Option<PlannedQuery>,
     /// The text as it is, for when the values don't fit.
     pub(super) as_written: PlannedQuery,
     /// Time that a call waited for locks, as far as the log tells, ms.
@@ -65,6 +71,8 @@ pub(super) struct BoundScan<'a> {
     pub(super) constants: Vec<ConstantCondition>,
     /// All of `constants` as canonical conditions, for proving partial indexes.
     pub(super) conjuncts: Vec<Conjunct>,
+    /// A pattern of the statement is not known.
+    pub(super) has_unknown_pattern: bool,
 }
 
 /// A condition that holds with the same value in every execution seen.
@@ -202,7 +210,7 @@ fn bind_query<'a>(
     with_literals: &QueryShape,
     normalised: Option<&QueryShape>,
 ) -> Option<BoundQuery<'a>> {
-    let scans: Vec<BoundScan<'a>> = with_literals
+    let mut scans: Vec<BoundScan<'a>> = with_literals
         .scans
         .iter()
         .enumerate()
@@ -224,7 +232,10 @@ fn bind_query<'a>(
     if scans.is_empty() && !reads_views {
         return None;
     }
-    let texts = texts(catalog, query, text, with_literals, &scans);
+    let texts = texts(query, text, with_literals, &scans);
+    for scan in &mut scans {
+        scan.has_unknown_pattern = texts.with_prefix.is_some();
+    }
     Some(BoundQuery {
         query,
         share,
@@ -234,6 +245,7 @@ fn bind_query<'a>(
             .into_iter()
             .map(|text| planned(catalog, text))
             .collect(),
+        with_prefix: texts.with_prefix.map(|text| planned(catalog, text)),
         as_written: planned(
             catalog,
             sql::plannable(&query.sample, &BTreeMap::new(), None),
@@ -257,18 +269,13 @@ fn planned(catalog: &Catalog, sql: String) -> PlannedQuery {
 struct Texts {
     planned: String,
     alternatives: Vec<String>,
+    with_prefix: Option<String>,
     is_real: bool,
 }
 
 /// The statement with the values of a real execution where a log has them; else with values made up from statistics, and with as many rows
 /// in LIMIT as a call returns, since a generic plan takes LIMIT $n for a tenth of all rows.
-fn texts(
-    catalog: &Catalog,
-    query: &Query,
-    text: &str,
-    shape: &QueryShape,
-    scans: &[BoundScan<'_>],
-) -> Texts {
+fn texts(query: &Query, text: &str, shape: &QueryShape, scans: &[BoundScan<'_>]) -> Texts {
     let samples = query
         .log
         .as_ref()
@@ -285,14 +292,15 @@ fn texts(
         return Texts {
             planned: sql::plannable(&sample.text, &values, None),
             alternatives: Vec::new(),
+            with_prefix: None,
             is_real: true,
         };
     }
     let rows = query
         .rows_per_call()
         .map(|rows| rows.ceil().max(1.0) as u64);
-    let has_trigrams = super::special::has_trigrams(catalog);
-    let values = samples::guessed(scans, shape, query, has_trigrams);
+    let values = samples::guessed(scans, shape, query, Pattern::Infix);
+    let with_prefix = samples::guessed(scans, shape, query, Pattern::Prefix);
     let text = |values: &BTreeMap<u16, String>| sql::plannable(text, values, rows);
     Texts {
         planned: text(&values),
@@ -300,6 +308,7 @@ fn texts(
             .iter()
             .map(text)
             .collect(),
+        with_prefix: (with_prefix != values).then(|| text(&with_prefix)),
         is_real: shape.n_parameters == 0,
     }
 }
@@ -363,6 +372,7 @@ pub(super) fn bind_scan<'a>(
         scan: scan.clone(),
         constants,
         conjuncts,
+        has_unknown_pattern: false,
     }
 }
 

@@ -10,7 +10,8 @@ use super::{
     keys::Shared,
     price::{MAX_ALIVE, MIN_COST, is_contradicted, sober_cost},
     propose::{self, Proposal},
-    samples, size,
+    samples::{self, Pattern},
+    size,
     verify::Verified,
     write_cost::Written,
 };
@@ -223,6 +224,7 @@ impl Tried<'_, '_> {
             scan,
             constants: vec![constant],
             conjuncts,
+            has_unknown_pattern: bound.has_unknown_pattern,
         })
     }
 
@@ -232,9 +234,8 @@ impl Tried<'_, '_> {
         let rows = query
             .rows_per_call()
             .map(|rows| rows.ceil().max(1.0) as u64);
-        let has_trigrams = super::special::has_trigrams(self.catalog);
         let mut values: BTreeMap<u16, String> =
-            samples::guessed(&self.query.scans, shape, query, has_trigrams);
+            samples::guessed(&self.query.scans, shape, query, Pattern::Infix);
         values.insert(self.guess.parameter, quote_literal(&self.guess.value));
         Some(PlannedQuery {
             sql: sql::plannable(&query.sample, &values, rows),

@@ -71,24 +71,46 @@ pub(super) struct Priced {
 }
 
 impl Priced {
+    /// Half of the executions like this, half like `other`; the plan is of those that are cheaper.
+    fn averaged(self, other: Self) -> Self {
+        let both = |a: &[usize], b: &[usize]| {
+            let all: BTreeSet<usize> = a.iter().chain(b).copied().collect();
+            all.into_iter().collect()
+        };
+        Self {
+            cost: f64::midpoint(self.cost, other.cost),
+            used: both(&self.used, &other.used),
+            held: both(&self.held, &other.held),
+            plan: if other.cost < self.cost {
+                other.plan
+            } else {
+                self.plan
+            },
+        }
+    }
+
     /// The cost that choices are made by. What is there is no choice.
     fn sober_cost(&self) -> f64 {
         if self.used.is_empty() {
             self.cost
         } else {
-            sober_cost(&self.plan)
+            self.cost * hope(&self.plan)
         }
+    }
+}
+
+/// How many times its cost a plan counts for.
+fn hope(plan: &Plan) -> f64 {
+    if plan.hopes_for_early_rows() {
+        HOPE
+    } else {
+        1.0
     }
 }
 
 /// A plan's cost with what hope costs.
 pub(super) fn sober_cost(plan: &Plan) -> f64 {
-    let cost = plan.total_cost().0;
-    if plan.hopes_for_early_rows() {
-        cost * HOPE
-    } else {
-        cost
-    }
+    plan.total_cost().0 * hope(plan)
 }
 
 /// One question: a statement, the candidates shown (sorted), and the droppable indexes left out (sorted).
@@ -402,9 +424,16 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             }
         }
         let mut with_limit = self.plan_with_limit(&unknown, set, hidden).await;
+        let mut with_prefix = self.plan_with_prefix(&unknown, set, hidden).await;
         for (query, plan) in unknown.into_iter().zip(plans) {
             let priced = match plan {
-                Ok(plan) => Ok(self.priced(set, plan)),
+                Ok(plan) => {
+                    let infix = self.priced(set, plan);
+                    Ok(match with_prefix.remove(&query) {
+                        Some(prefix) => infix.averaged(prefix),
+                        None => infix,
+                    })
+                }
                 Err(error) => Err(self.failed(&error)),
             };
             let priced = match (with_limit.remove(&query), priced) {
@@ -413,6 +442,30 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             };
             self.cache.insert(Key::new(query, set, hidden), priced);
         }
+    }
+
+    /// Plans under patterns that begin with text, of statements whose patterns are not known.
+    async fn plan_with_prefix(
+        &mut self,
+        queries: &[usize],
+        set: &[usize],
+        hidden: &[usize],
+    ) -> BTreeMap<usize, Priced> {
+        let unknown = |at: &usize| {
+            let is_as_planned = self.texts[*at] == self.queries[*at].planned;
+            let text = self.queries[*at].with_prefix.as_ref();
+            Some((*at, text.filter(|_| is_as_planned)?.clone()))
+        };
+        let unknown: Vec<(usize, PlannedQuery)> = queries.iter().filter_map(unknown).collect();
+        if unknown.is_empty() || self.is_stopped(unknown.len() as u64) {
+            return BTreeMap::new();
+        }
+        let (at, texts): (Vec<usize>, Vec<PlannedQuery>) = unknown.into_iter().unzip();
+        let plans = self.ask(&texts, set, hidden).await;
+        at.into_iter()
+            .zip(plans)
+            .filter_map(|(at, plan)| Some((at, self.priced(set, plan.ok()?))))
+            .collect()
     }
 
     /// Plans with their LIMIT, of statements that are planned without, as far as they use a candidate and stop at the LIMIT without hoping.

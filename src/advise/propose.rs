@@ -221,13 +221,14 @@ fn of_special(scan: &BoundScan<'_>, special: Special, query: Fingerprint) -> Pro
     }
 }
 
+/// Is the key made for patterns?
+fn is_pattern(key: &IndexKey) -> bool {
+    let opclass = key.opclass.as_deref();
+    opclass.is_some_and(|opclass| opclass.ends_with("_pattern_ops"))
+}
+
 /// The most specific kind names the rule.
 fn kind_of(keys: &[IndexKey], predicate: Option<&str>) -> Reason {
-    let is_pattern = |key: &IndexKey| {
-        key.opclass
-            .as_deref()
-            .is_some_and(|opclass| opclass.ends_with("_pattern_ops"))
-    };
     let is_expression = |key: &IndexKey| matches!(key.target, KeyTarget::Expression(_));
     if keys.iter().any(is_pattern) {
         Reason::TextSearch
@@ -247,15 +248,21 @@ fn proposal(
     query: Fingerprint,
 ) -> Proposal {
     let sql = (!predicate.sql.is_empty()).then(|| predicate.sql.clone());
+    let of_value = predicate.as_parameter.then(|| {
+        format!(
+            "the value in WHERE {} reached the server as a parameter: the index is used only where the planner sees the value (a literal, or a \
+             custom plan)",
+            predicate.columns.join(", ")
+        )
+    });
+    let of_pattern = (keys.iter().any(is_pattern) && scan.has_unknown_pattern).then(|| {
+        "the pattern reached the server as a parameter: half of the calls were taken to begin with text, which this index serves, and half with %, \
+         which only trigrams (pg_trgm) do; a log with the values decides (log_min_duration_statement, log_parameter_max_length)"
+            .to_owned()
+    });
     Proposal {
         selectivity: predicate.selectivity,
-        condition: predicate.as_parameter.then(|| {
-            format!(
-                "the value in WHERE {} reached the server as a parameter: the index is used only where the planner sees the value (a literal, or a \
-                 custom plan)",
-                predicate.columns.join(", ")
-            )
-        }),
+        condition: of_value.or(of_pattern),
         candidate: Candidate {
             reason: kind_of(&keys, sql.as_deref()),
             def: IndexDef {

@@ -1,7 +1,7 @@
 //! Values for parameters that no log shows: `pg_stat_statements` alone has none, and a generic plan takes a third of all rows for
 //! `created_at > $1`. Taken from the column's statistics and from how many rows a call returns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{bind::BoundScan, selectivity};
 use crate::{
@@ -30,12 +30,21 @@ const PATTERN_CHARS: usize = 5;
 const MAX_VALUES: usize = 6;
 const MAX_COLUMNS: usize = 2;
 
+/// How a pattern that no log shows is taken to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// With text: `LIKE 'abc%'`.
+    Prefix,
+    /// With anything: `LIKE '%abc%'`.
+    Infix,
+}
+
 /// Values for the parameters of a statement whose own are unknown; what is left out is planned as `$n`.
 pub(super) fn guessed(
     scans: &[BoundScan<'_>],
     shape: &QueryShape,
     query: &Query,
-    has_trigrams: bool,
+    kind: Pattern,
 ) -> BTreeMap<u16, String> {
     let mut values = BTreeMap::new();
     for bound in scans {
@@ -71,7 +80,9 @@ pub(super) fn guessed(
                     }
                 }
                 (Operand::Parameter(n), Comparison::Like | Comparison::ILike) => {
-                    insert(&mut values, *n, pattern(stats, has_trigrams));
+                    let rows = query.rows_per_call();
+                    let found = rows.map(|rows| rows / relation.n_rows.unwrap_or(0.0).max(1.0));
+                    insert(&mut values, *n, pattern(stats, kind, found));
                 }
                 _ => {
                     if let Some(n) = array_parameter(predicate) {
@@ -150,19 +161,40 @@ fn bounds(text: &str) -> Option<(u16, u16)> {
     Some((number(low)?, number(high)?))
 }
 
-/// A part of a real value: from its middle where trigrams can serve that, else from its start.
-fn pattern(stats: &ColumnStats, has_trigrams: bool) -> Option<String> {
+/// A part of a real value: from its start, or from its middle. Where a call returns fewer rows than one of the statistics' values stands for, a part
+/// that none of them holds, as the planner would take one that does for that many rows. `found` is the share of rows that a call returns.
+fn pattern(stats: &ColumnStats, kind: Pattern, found: Option<f64>) -> Option<String> {
     let values = stats.histogram.iter();
     let all: Vec<&String> = values
         .chain(stats.most_common.iter().map(|(value, _)| value))
         .collect();
     let value = all.get(all.len() / 2)?;
     let chars: Vec<char> = value.chars().filter(|c| *c != '%' && *c != '_').collect();
-    let start = if has_trigrams { chars.len() / 3 } else { 0 };
-    let part: String = chars.iter().skip(start).take(PATTERN_CHARS).collect();
-    (part.chars().count() >= 3).then(|| {
-        let open = if has_trigrams { "%" } else { "" };
-        quote_literal(&format!("{open}{part}%"))
+    let (start, open) = match kind {
+        Pattern::Prefix => (0, ""),
+        Pattern::Infix => (chars.len() / 3, "%"),
+    };
+    let mut part: String = chars.iter().skip(start).take(PATTERN_CHARS).collect();
+    if part.chars().count() < 3 {
+        return None;
+    }
+    let of_one_value = 0.5 / stats.histogram.len().max(1) as f64;
+    if found.is_some_and(|share| share < of_one_value) {
+        part = unheld(&part, &all).unwrap_or(part);
+    }
+    Some(quote_literal(&format!("{open}{part}%")))
+}
+
+/// The part with another last character, so that none of the values holds it.
+fn unheld(part: &str, values: &[&String]) -> Option<String> {
+    let mut stem = part.to_owned();
+    stem.pop();
+    let is_letter = |c: &char| *c != '%' && *c != '_' && *c != '\\';
+    let seen: BTreeSet<char> = values.iter().flat_map(|value| value.chars()).collect();
+    seen.into_iter().filter(is_letter).find_map(|last| {
+        let other = format!("{stem}{last}");
+        let is_held = values.iter().any(|value| value.contains(&other));
+        (!is_held).then_some(other)
     })
 }
 
@@ -269,8 +301,25 @@ mod tests {
         }
     }
 
-    /// What a statement over `big (at, owner)` is planned with, when nothing but its text and its rows are known.
-    fn planned(text: &str) -> String {
+    fn names() -> Column {
+        Column {
+            name: "name".into(),
+            type_name: "text".into(),
+            type_category: 'S',
+            stats: Some(ColumnStats {
+                n_distinct: -1.0,
+                histogram: ["Abelard", "Morgenstern", "Zimmermann"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                ..ColumnStats::default()
+            }),
+            ..Column::default()
+        }
+    }
+
+    /// What a statement over `big (at, owner, name)` is planned with, when nothing but its text and its rows are known; and with patterns that begin
+    /// with text.
+    fn both_planned(text: &str) -> (String, Option<String>) {
         let catalog = Catalog {
             server: ServerFacts {
                 search_path: vec!["public".into()],
@@ -280,7 +329,7 @@ mod tests {
                 name: RelationName::new("public", "big"),
                 n_rows: Some(1_000_000.0),
                 n_pages: 10_000,
-                columns: vec![column("at", -1.0), column("owner", 50_000.0)],
+                columns: vec![column("at", -1.0), column("owner", 50_000.0), names()],
                 ..Relation::default()
             }],
             ..Catalog::default()
@@ -298,7 +347,27 @@ mod tests {
         let mut workload = Workload::default();
         workload.add_pg_stat_statements(vec![entry], InputFacts::default());
         let bound = bind::bind(&catalog, &workload, &Options::default());
-        bound.queries[0].planned.sql.clone()
+        let query = &bound.queries[0];
+        let with_prefix = query.with_prefix.as_ref();
+        (
+            query.planned.sql.clone(),
+            with_prefix.map(|one| one.sql.clone()),
+        )
+    }
+
+    fn planned(text: &str) -> String {
+        both_planned(text).0
+    }
+
+    #[test]
+    fn an_unknown_pattern_may_begin_with_text_or_with_anything() {
+        let text = "SELECT owner FROM big WHERE name LIKE $1 ORDER BY name LIMIT $2";
+        // one row of a million: none of the values in the statistics has the pattern
+        let (infix, prefix) = both_planned(text);
+        assert!(infix.contains("LIKE '%gensA%'"), "{infix}");
+        assert!(prefix.unwrap().contains("LIKE 'MorgA%'"));
+        let known = both_planned("SELECT owner FROM big WHERE name LIKE 'Morg%' AND owner = $1");
+        assert_eq!(known.1, None);
     }
 
     #[test]

@@ -139,11 +139,6 @@ fn trigrams(catalog: &Catalog, method: &'static str, key: &IndexKey) -> Option<S
     })
 }
 
-/// Could patterns be served by trigrams on this server?
-pub(super) fn has_trigrams(catalog: &Catalog) -> bool {
-    provided(catalog, "pg_trgm").is_some()
-}
-
 /// The extension whose operator classes an index names, for servers of our own that can install it.
 #[must_use]
 pub fn extension_of(def: &IndexDef) -> Option<&'static str> {

@@ -4,13 +4,13 @@
 //! statistics at once, and a compact list of executions that the leading fold replays on [`Sink::append`]). Windows depend on all that
 //! came before; replaying makes any chunking equal to one pass by construction, at a small part of the cost of reading.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::{
     Event, Fact, FactKind, InputFacts, LetGo, Origin, Outcome, Pace, PlannedBefore, Protocol,
-    Schedule, Sink, SkipCount, Statement, Text, Who, Workload,
+    Schedule, Sink, Statement, Text, Who, Workload,
     activity::{Activity, Later, Moment, hash_of},
     coverage::Covered,
     known::{Known, NO_QUERY, TOO_MANY_QUERIES},
@@ -21,6 +21,7 @@ use super::{
     request::request_and_tags,
     role::Traits,
     sampling::{Drawn, Sampled},
+    skips::Skips,
     statistics::{Observed, QueryStatistics},
     symbols::Symbols,
     template::{Lookup, Slot, Templates},
@@ -30,8 +31,6 @@ use super::{
 };
 use crate::sql::Fingerprint;
 
-/// Longest excerpt kept as an example of something skipped, bytes.
-const MAX_EXAMPLE_BYTES: usize = 200;
 /// New sessions after which the number of known ones is checked against its bound.
 const SESSIONS_PER_CHECK: usize = 1024;
 /// Distinct fingerprints, and names, that an emptied fold goes on to know; beyond, it starts anew.
@@ -76,13 +75,6 @@ struct Renumber {
     labels: Vec<u32>,
 }
 
-/// Something skipped, counted.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Skip {
-    pub(super) n: u64,
-    pub(super) first: Option<(Origin, String)>,
-}
-
 /// Folds events into a [`Workload`].
 #[derive(Debug)]
 pub struct Fold {
@@ -98,7 +90,7 @@ pub struct Fold {
     pub(super) symbols: Symbols,
     mode: Mode,
     covers: Vec<Covered>,
-    pub(super) skips: BTreeMap<&'static str, Skip>,
+    pub(super) skips: Skips,
     /// What queries took whose statistics are gone, or were never kept.
     pub(super) let_go: LetGo,
     /// Those of them that stand for more than themselves.
@@ -175,7 +167,7 @@ impl Fold {
             },
             mode,
             covers: Vec::new(),
-            skips: BTreeMap::new(),
+            skips: Skips::default(),
             let_go: LetGo::default(),
             let_go_sampled: Sampled::default(),
             schedule: None,
@@ -211,7 +203,7 @@ impl Fold {
         for (input, cover) in inputs.iter_mut().zip(std::mem::take(&mut fold.covers)) {
             cover.describe(input);
         }
-        let skipped = fold.skip_counts(&inputs);
+        let skipped = fold.skips.told(&inputs);
         let weights = fold.weights(&inputs);
         let let_go = LetGo {
             estimate: weights.as_deref().map(|weights| {
@@ -255,7 +247,8 @@ impl Fold {
 
     fn statement(&mut self, statement: &Statement<'_>) {
         if own::is_own(statement.text.raw()) {
-            self.skipped(OWN_STATEMENTS, statement.origin, statement.text.raw());
+            self.skips
+                .add(OWN_STATEMENTS, 1, statement.origin, statement.text.raw());
             return;
         }
         let drawn = self.drawn(statement);
@@ -277,7 +270,8 @@ impl Fold {
         self.cover(statement.origin).statement(statement, n_calls);
         let query = self.templates.get(slot).query;
         if query == NO_QUERY {
-            self.skipped(TOO_MANY_QUERIES, statement.origin, statement.text.raw());
+            self.skips
+                .add(TOO_MANY_QUERIES, 1, statement.origin, statement.text.raw());
             let total_us = statement.duration_us.unwrap_or(0).saturating_mul(n_calls);
             self.let_go.add(n_calls, total_us);
             if let Drawn::Share(weight) = drawn {
@@ -531,20 +525,6 @@ impl Fold {
         &mut self.covers[file]
     }
 
-    fn skip_counts(&self, inputs: &[InputFacts]) -> Vec<SkipCount> {
-        self.skips
-            .iter()
-            .map(|(reason, skip)| SkipCount {
-                reason: (*reason).to_owned(),
-                n: skip.n,
-                example: skip.first.as_ref().map_or_else(String::new, |(at, text)| {
-                    let file = inputs.get(at.file as usize).map_or("", |i| i.name.as_str());
-                    format!("{file}:{}: {text}", at.line)
-                }),
-            })
-            .collect()
-    }
-
     /// Takes over what is new to this fold of another's queries, clients and labels; the other notes their numbers here.
     fn adopt(&mut self, following: &mut Self) {
         let renumber = &mut following.renumber;
@@ -668,11 +648,7 @@ impl Sink for Fold {
     }
 
     fn skipped(&mut self, reason: &'static str, origin: Origin, example: &[u8]) {
-        let skip = self.skips.entry(reason).or_default();
-        skip.n += 1;
-        if skip.first.is_none() {
-            skip.first = Some((origin, clipped(example, MAX_EXAMPLE_BYTES)));
-        }
+        self.skips.add(reason, 1, origin, example);
     }
 
     fn planned_before(&mut self, planned: &[PlannedBefore]) {
@@ -707,8 +683,7 @@ impl Sink for Fold {
             };
             let query = renumber.queries[local];
             if query == NO_QUERY {
-                let skip = self.skips.entry(TOO_MANY_QUERIES).or_default();
-                skip.n += theirs.n_calls();
+                self.skips.add_more(TOO_MANY_QUERIES, theirs.n_calls());
                 self.let_go.add(theirs.n_calls(), theirs.total_us());
                 if let Some(sampled) = theirs.sampled() {
                     self.let_go_sampled.merge(sampled);
@@ -729,11 +704,7 @@ impl Sink for Fold {
         let incidents = std::mem::take(&mut following.activity.counter.incidents);
         self.activity.counter.add(incidents);
         self.replay(following);
-        for (reason, skip) in std::mem::take(&mut following.skips) {
-            let mine = self.skips.entry(reason).or_default();
-            mine.n += skip.n;
-            mine.first = mine.first.take().or(skip.first);
-        }
+        self.skips.append(std::mem::take(&mut following.skips));
         if self.covers.len() < following.covers.len() {
             self.covers
                 .resize(following.covers.len(), Covered::default());
@@ -796,8 +767,4 @@ fn step_of(statement: &Statement<'_>) -> Step {
         },
         ..Step::default()
     }
-}
-
-pub(super) fn clipped(text: &[u8], max: usize) -> String {
-    String::from_utf8_lossy(&text[..text.len().min(max)]).into_owned()
 }

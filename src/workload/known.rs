@@ -8,9 +8,10 @@ use hashbrown::HashMap;
 
 use super::{
     LogStats, Origin, PlanPhases, Query, Text, TimeSeries,
-    fold::{Fold, clipped},
+    fold::Fold,
     role::Traits,
     sampling::Weight,
+    skips::clipped,
     statistics::{Names, QueryStatistics},
     template::Templates,
     transaction::TransactionStep,
@@ -219,12 +220,8 @@ impl Fold {
             Depth::Words => self.known[at].understand(),
             Depth::WordsOnce => {
                 self.known[at].understand();
-                let skip = self.skips.entry(LATE).or_default();
-                skip.n += 1;
-                if skip.first.is_none() {
-                    let text = clipped(self.known[at].text().as_bytes(), 200);
-                    skip.first = Some((step.origin, text));
-                }
+                let text = self.known[at].text();
+                self.skips.add(LATE, 1, step.origin, text.as_bytes());
             }
         }
     }
@@ -271,28 +268,22 @@ impl Fold {
         ranked.sort_unstable_by_key(|&(us, n, query)| (std::cmp::Reverse((us, n)), query));
         let mut rest = ranked.split_off(n_heavy.min(ranked.len()));
         rest.sort_unstable_by_key(|&(us, n, query)| (std::cmp::Reverse((n, us)), query));
-        let mut skip = self.skips.remove(LET_GO).unwrap_or_default();
         for &(_, n_calls, query) in rest.iter().skip(n_frequent) {
             let known = &mut self.known[query as usize];
             let Some(statistics) = self.statistics[query as usize].take() else {
                 continue;
             };
-            skip.n += n_calls;
+            let text = known.text().as_bytes();
+            self.skips
+                .add(LET_GO, n_calls, statistics.first_origin(), text);
             self.let_go.add(n_calls, statistics.total_us());
             if let Some(sampled) = statistics.sampled() {
                 self.let_go_sampled.merge(sampled);
-            }
-            if skip.first.is_none() {
-                skip.first = Some((
-                    statistics.first_origin(),
-                    clipped(known.text().as_bytes(), 200),
-                ));
             }
             *known = Known::nothing(known.fingerprint);
             self.n_live -= 1;
             self.forget_query(query);
         }
-        self.skips.insert(LET_GO, skip);
         self.touched.clear();
     }
 

@@ -34,6 +34,7 @@ mod round;
 mod sampling;
 mod sessions;
 mod sketch;
+mod skips;
 mod slow_plans;
 mod statistics;
 mod stencil;

@@ -1,23 +1,14 @@
 """noise.py FILE DB [TIMES]: how far a server's own plans with FILE's indexes (what_if.py's form) move from one ANALYZE to the next. Connection by PG* variables, as superuser.
 
 What a twin predicts can't be nearer to a server than the server is to itself: the error of each statement is its cost after one ANALYZE against its cost after another."""
-import json, re, subprocess, sys
+import json, re, sys
+from what_if import TREE, blocks_of, psql as psql_on
 
 path, db, times = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 6
-
-def psql(script):
-    out = subprocess.run(["psql", "-qXAt", "-d", db], input="\\set ON_ERROR_STOP on\n" + script, text=True, capture_output=True)
-    if out.returncode: sys.exit(out.stderr)
-    return out.stdout
-
-blocks = []
-for line in open(path):
-    line = line.strip().rstrip(";")
-    if line.startswith("CREATE"): blocks.append((line, re.search(r"INDEX (\w+) ON", line)[1], []))
-    elif line and not line.startswith("--"): blocks[-1][2].append(line)
+psql = lambda script: psql_on(script, db)
+blocks = blocks_of(path)
 names = ", ".join(f"'{name}'" for _, name, _ in blocks)
-tree = "WITH RECURSIVE tree(oid) AS (SELECT c.oid FROM pg_class c WHERE c.relname IN (%s) AND relkind IN ('i', 'I') UNION ALL SELECT inhrelid FROM pg_inherits JOIN tree ON tree.oid = inhparent) "
-valid = lambda names, on: tree % names + f"UPDATE pg_index SET indisvalid = {on} WHERE indexrelid IN (SELECT oid FROM tree);\n"
+valid = lambda names, on: TREE % names + f"UPDATE pg_index SET indisvalid = {on} WHERE indexrelid IN (SELECT oid FROM tree);\n"
 drop = "".join(f"DROP INDEX IF EXISTS {re.search(r'ON ([^.]+)[.]', ddl)[1]}.{name};\n" for ddl, name, _ in blocks)
 psql(drop + "".join(ddl + ";\n" for ddl, _, _ in blocks) + "VACUUM ANALYZE;\n")
 costs = {}

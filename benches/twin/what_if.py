@@ -17,13 +17,18 @@ def walk(node):
 
 TREE = "WITH RECURSIVE tree(oid) AS (SELECT c.oid FROM pg_class c WHERE c.relname IN (%s) AND relkind IN ('i', 'I') UNION ALL SELECT inhrelid FROM pg_inherits JOIN tree ON tree.oid = inhparent) "
 
-def main():
-    path, db, program, *more = sys.argv[1:]
+def blocks_of(path):
+    """FILE's indexes: statement, name, queries."""
     blocks = []
     for line in open(path):
         line = line.strip().rstrip(";")
         if line.startswith("CREATE"): blocks.append((line, re.search(r"INDEX (\w+) ON", line)[1], []))
         elif line and not line.startswith("--"): blocks[-1][2].append(line)
+    return blocks
+
+def main():
+    path, db, program, *more = sys.argv[1:]
+    blocks = blocks_of(path)
     names = ", ".join(f"'{name}'" for _, name, _ in blocks)
     drop = "".join(f"DROP INDEX IF EXISTS {re.search(r'ON ([^.]+)[.]', ddl)[1]}.{name};\n" for ddl, name, _ in blocks)
     psql(drop, db)
@@ -66,4 +71,5 @@ def main():
     at = lambda q: costs[min(len(costs) - 1, int(q * len(costs)))]
     print(f"{n} plans, {n_used} of which use the index: same shape {n_same}, identical {n_identical}; cost error p90 {at(.9):.4f} p99 {at(.99):.4f} max {costs[-1]:.4f}")
 
-main()
+if __name__ == "__main__":
+    main()

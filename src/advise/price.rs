@@ -71,8 +71,12 @@ pub(super) struct Priced {
 }
 
 impl Priced {
-    /// Half of the executions like this, half like `other`; the plan is of those that are cheaper.
+    /// Half of the executions like this, half like `other`; the plan is of those that are cheaper. Only one of the two is true: where each has an
+    /// index of its own, this one's has to do for both, so that no second one is built on a guess.
     fn averaged(self, other: Self) -> Self {
+        if !self.used.is_empty() && !other.used.is_empty() && self.used != other.used {
+            return self;
+        }
         let both = |a: &[usize], b: &[usize]| {
             let all: BTreeSet<usize> = a.iter().chain(b).copied().collect();
             all.into_iter().collect()
@@ -456,16 +460,8 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
             let text = self.queries[*at].with_prefix.as_ref();
             Some((*at, text.filter(|_| is_as_planned)?.clone()))
         };
-        let unknown: Vec<(usize, PlannedQuery)> = queries.iter().filter_map(unknown).collect();
-        if unknown.is_empty() || self.is_stopped(unknown.len() as u64) {
-            return BTreeMap::new();
-        }
-        let (at, texts): (Vec<usize>, Vec<PlannedQuery>) = unknown.into_iter().unzip();
-        let plans = self.ask(&texts, set, hidden).await;
-        at.into_iter()
-            .zip(plans)
-            .filter_map(|(at, plan)| Some((at, self.priced(set, plan.ok()?))))
-            .collect()
+        let texts = queries.iter().filter_map(unknown).collect();
+        self.plan_others(texts, set, hidden).await
     }
 
     /// Plans with their LIMIT, of statements that are planned without, as far as they use a candidate and stop at the LIMIT without hoping.
@@ -475,20 +471,32 @@ impl<'a, W: WhatIf> Pricer<'a, W> {
         set: &[usize],
         hidden: &[usize],
     ) -> BTreeMap<usize, Priced> {
-        let lifted: Vec<(usize, PlannedQuery)> = queries
-            .iter()
-            .filter_map(|at| Some((*at, self.lifted.get(at)?.clone())))
-            .collect();
-        if set.is_empty() || lifted.is_empty() || self.is_stopped(lifted.len() as u64) {
+        if set.is_empty() {
             return BTreeMap::new();
         }
-        let (at, texts): (Vec<usize>, Vec<PlannedQuery>) = lifted.into_iter().unzip();
+        let lifted = |at: &usize| Some((*at, self.lifted.get(at)?.clone()));
+        let texts = queries.iter().filter_map(lifted).collect();
+        let mut with_limit = self.plan_others(texts, set, hidden).await;
+        with_limit
+            .retain(|_, priced| !priced.used.is_empty() && !priced.plan.hopes_for_early_rows());
+        with_limit
+    }
+
+    /// Prices other texts of statements under a set, as far as they can be planned and there are calls left.
+    async fn plan_others(
+        &mut self,
+        texts: Vec<(usize, PlannedQuery)>,
+        set: &[usize],
+        hidden: &[usize],
+    ) -> BTreeMap<usize, Priced> {
+        if texts.is_empty() || self.is_stopped(texts.len() as u64) {
+            return BTreeMap::new();
+        }
+        let (at, texts): (Vec<usize>, Vec<PlannedQuery>) = texts.into_iter().unzip();
         let plans = self.ask(&texts, set, hidden).await;
         at.into_iter()
             .zip(plans)
             .filter_map(|(at, plan)| Some((at, self.priced(set, plan.ok()?))))
-            .filter(|(_, priced)| !priced.used.is_empty())
-            .filter(|(_, priced)| !priced.plan.hopes_for_early_rows())
             .collect()
     }
 

@@ -56,6 +56,20 @@ fn feed(fold: &mut Fold, lines: &[Line], first: usize) {
     }
 }
 
+/// An audit does not find the audit before it.
+#[test]
+fn our_own_statements_are_left_out_and_counted() {
+    let workload = whole(&[
+        line(1, "SELECT /* pgassay */ 1", 1),
+        line(1, "SELECT 2 FROM t", 1),
+    ]);
+    let texts: Vec<&str> = workload.queries.iter().map(|q| q.text.as_str()).collect();
+    assert_eq!(texts, ["select $1 from t"]);
+    let skipped = &workload.skipped[0];
+    assert_eq!(skipped.n, 1);
+    assert!(skipped.reason.contains("pgassay"), "{}", skipped.reason);
+}
+
 /// Gaps between lines become times.
 fn timed(mut lines: Vec<Line>) -> Vec<Line> {
     let mut now = 1_700_000_000_000_000;

@@ -413,6 +413,66 @@ async fn a_statement_stopped_by_its_limit_is_priced_by_its_time() {
     }
 }
 
+const PARCELS: &str = "
+CREATE TABLE parcels (id bigint PRIMARY KEY, state text NOT NULL, region integer NOT NULL, seen_at timestamptz NOT NULL, name text NOT NULL);
+INSERT INTO parcels SELECT n, (ARRAY['in', 'out', 'lost', 'done'])[1 + n % 4], n % 40, now() - n * interval '11 second',
+  substr(md5(n::text), 1, 12) FROM generate_series(1, 80000) n;
+CREATE INDEX parcels_state_seen ON parcels (state, seen_at);
+ALTER TABLE parcels SET (autovacuum_enabled = off);
+VACUUM ANALYZE parcels";
+
+async fn parcels(name: &str) -> Database {
+    let database = support::database(name).await;
+    for statement in PARCELS.split(';') {
+        database.run(statement).await;
+    }
+    database
+}
+
+/// The planner hopes to find the rows early; they are not there, and the statement takes its time. The index that leads to just them is
+/// priced with the LIMIT, all others without. Where nothing takes a millisecond and a hundredth of the time, nothing is advised.
+#[tokio::test]
+async fn under_a_limit_that_is_not_reached_the_exact_index_wins() {
+    let database = parcels("hopes").await;
+    let sql = "SELECT id, name FROM parcels WHERE region = 7 AND state = 'lost' ORDER BY seen_at DESC LIMIT 7";
+    let other = "-- calls: 100000, mean_time_ms: 1\nSELECT name FROM parcels WHERE id = 1;";
+    for (mean_ms, expected) in [
+        (60.0, vec![vec!["region", "state", "seen_at"]]),
+        (0.2, Vec::new()),
+    ] {
+        let log = format!("-- calls: 500, mean_time_ms: {mean_ms}\n{sql};\n{other}\n");
+        let advice = advised(&database, &support::workload::of_log(&log)).await;
+        let new = advice.recommendations.iter();
+        let keys: Vec<Vec<&str>> = new.map(|one| one.def.key_columns()).collect();
+        assert_eq!(keys, expected, "{mean_ms} ms");
+    }
+}
+
+/// A pattern that no log shows may begin with anything: an index in the order of the names would serve it by luck alone.
+#[tokio::test]
+async fn an_unknown_pattern_gets_trigrams() {
+    let database = parcels("patterns").await;
+    let entry = PgssEntry {
+        text: "SELECT id, name FROM parcels WHERE name LIKE $1 ORDER BY name LIMIT $2".to_owned(),
+        stats: PgssStats {
+            n_calls: N_CALLS,
+            total_ms: 40.0 * N_CALLS as f64,
+            n_rows: 5 * N_CALLS,
+            ..PgssStats::default()
+        },
+        since_us: None,
+    };
+    let mut workload = Workload::default();
+    workload.add_pg_stat_statements(vec![entry], InputFacts::default());
+    let advice = advised(&database, &workload).await;
+    let new: Vec<&str> = advice
+        .recommendations
+        .iter()
+        .map(|one| one.def.method.as_str())
+        .collect();
+    assert_eq!(new, ["gin"]);
+}
+
 /// Bounds that the user sets hold.
 #[tokio::test]
 async fn budget_and_room_are_kept() {
